@@ -1,0 +1,1 @@
+"""Words every floor uses: errors, configuration, records, Runs; imports nothing of ours and nothing heavy."""

@@ -1,0 +1,1 @@
+"""Files in; checked tables, matrices, labels and splits out. Knows no model."""

@@ -1,0 +1,1 @@
+"""Expression matrices: read, recognised, aligned, held compactly, and handed out as sparse minibatches."""

@@ -1,0 +1,1 @@
+"""Blood with known truth, for demos, tests and calibration of claims."""

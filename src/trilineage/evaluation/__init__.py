@@ -1,0 +1,1 @@
+"""Arrays in, numbers with intervals out. Knows no model and no torch."""

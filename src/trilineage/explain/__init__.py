@@ -1,0 +1,1 @@
+"""A trained model and data in; evidence a haematologist can look at out."""

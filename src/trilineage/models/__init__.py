@@ -1,0 +1,1 @@
+"""nn.Module and forward only: no files, no loops, no option parsing."""

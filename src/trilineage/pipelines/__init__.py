@@ -1,0 +1,1 @@
+"""The recipes, each readable from top to bottom; none knows another."""

@@ -1,0 +1,1 @@
+"""Doors for browsers and other programs (none yet)."""

@@ -1,0 +1,1 @@
+"""One loop that knows steps, not tasks; optimisers, checkpoints, processes."""

@@ -1,0 +1,1 @@
+"""Losses and step functions, one file per objective."""
