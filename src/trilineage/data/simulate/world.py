@@ -1,0 +1,162 @@
+"""Everything fixed before the first cell: genes, programs, sites, and donors drawn one by one."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+from scipy.optimize import brentq
+
+from trilineage.core.errors import ConfigError
+from trilineage.core.seeding import generator
+from trilineage.data.simulate.disease import (
+    DiseaseProgram,
+    dense_effects,
+    draw_composition_shifts,
+    draw_disease_programs,
+)
+from trilineage.data.simulate.hematopoiesis import (
+    TREE,
+    draw_cell_programs,
+    lineage_positions,
+    parent_positions,
+)
+from trilineage.data.simulate.settings import SimulationSettings
+
+
+class World(NamedTuple):
+    """What all donors share."""
+
+    log_abundance: Float[np.ndarray, " gene"]
+    """Log share of each gene in the counts of a healthy root cell, up to a constant."""
+    theta: Float[np.ndarray, " gene"]
+    """Inverse dispersion of the negative binomial: variance = mean + mean squared / theta."""
+    cell_programs: Float[np.ndarray, "node gene"]
+    """Log fold change of each cell type against the root."""
+    disease_programs: tuple[DiseaseProgram, ...]
+    """One program per disease."""
+    disease_effects: Float[np.ndarray, "class lineage gene"]
+    """The same, spread over all genes."""
+    site_effects: Float[np.ndarray, "site gene"]
+    """Log fold change of each site."""
+    composition: Float[np.ndarray, "class node"]
+    """Mean share of each cell type by class; rows sum to 1."""
+    median_library: float
+    """Median counts of a cell, chosen so that the share of non-zero counts is `density`."""
+
+
+class Donor(NamedTuple):
+    """One donor, before any cell."""
+
+    name: str
+    """Donor id, unique in the world; it does not tell the class."""
+    class_code: int
+    """Position of the class in `SimulationSettings.classes`."""
+    number: int
+    """Number of the donor within the class."""
+    site: int
+    """Position of the site."""
+    effect: Float[np.ndarray, " gene"]
+    """The donor's own log fold changes."""
+    composition: Float[np.ndarray, " node"]
+    """The donor's cell-type shares, which sum to 1."""
+    median_library: float
+    """Median counts of the donor's cells."""
+
+
+class Profiles(NamedTuple):
+    """Expected shares of counts of one donor's cells; rows sum to 1."""
+
+    own: Float32[np.ndarray, "node gene"]
+    """A finished cell of the type."""
+    origin: Float32[np.ndarray, "node gene"]
+    """A cell that has just left the parent type for this one: the parent's programs, the effects of its own lineage."""
+
+
+def draw_world(settings: SimulationSettings) -> World:
+    """Draw genes, programs and sites from the seed.
+
+    Programs hold genes of the more abundant half only: counts of the others say next to nothing.
+
+    Raises
+    ------
+    ConfigError
+        If the wanted density cannot be reached with a library below ten million counts.
+    """
+    random = generator(settings.seed, "simulate", "genes")
+    log_abundance = settings.abundance_spread * random.standard_normal(settings.n_genes)
+    theta = np.exp(0.5 * random.standard_normal(settings.n_genes)) / settings.dispersion
+    candidates = log_abundance > np.median(log_abundance)
+    programs = draw_disease_programs(settings, candidates)
+    sites = generator(settings.seed, "simulate", "sites")
+    shares = np.log([node.share for node in TREE]) + draw_composition_shifts(settings)
+    return World(
+        log_abundance=log_abundance,
+        theta=theta,
+        cell_programs=draw_cell_programs(settings, candidates),
+        disease_programs=programs,
+        disease_effects=dense_effects(programs, settings.n_classes, settings.n_genes),
+        site_effects=settings.site_effect * sites.standard_normal((settings.n_sites, settings.n_genes)),
+        composition=_shares(shares),
+        median_library=_library_for_density(_shares(log_abundance), theta, settings),
+    )
+
+
+def draw_donor(world: World, settings: SimulationSettings, class_code: int, number: int) -> Donor:
+    """Draw one donor from streams of its own, whatever other donors are drawn.
+
+    Donors of every class walk through the sites in turn from a different start, which crosses site and disease.
+    """
+    random = generator(settings.seed, "simulate", "donor", class_code, number)
+    effect = settings.donor_effect * random.standard_normal(settings.n_genes)
+    composition = random.dirichlet(settings.composition_concentration * world.composition[class_code])
+    factor = np.exp(settings.donor_library_spread * random.standard_normal())
+    return Donor(
+        name=f"D{number * settings.n_classes + class_code + 1:04d}",
+        class_code=class_code,
+        number=number,
+        site=(number + class_code) % settings.n_sites,
+        effect=effect,
+        composition=composition,
+        median_library=float(world.median_library * factor),
+    )
+
+
+def donor_keys(settings: SimulationSettings) -> list[tuple[int, int]]:
+    """List (class code, number) of the donors to simulate, classes taking turns."""
+    numbers = range(settings.first_donor, settings.first_donor + settings.n_donors_per_class)
+    return [(class_code, number) for number in numbers for class_code in range(settings.n_classes)]
+
+
+def donor_profiles(world: World, donor: Donor) -> Profiles:
+    """Return the expected shares of counts of each cell type of a donor."""
+    lineage = lineage_positions()
+    common = world.log_abundance + world.site_effects[donor.site] + donor.effect
+    disease = world.disease_effects[donor.class_code][lineage]
+    own = _shares(common + disease + world.cell_programs)
+    origin = _shares(common + disease + world.cell_programs[parent_positions()])
+    return Profiles(own.astype(np.float32), origin.astype(np.float32))
+
+
+def _shares(log_rates: Float[np.ndarray, "*row column"]) -> Float[np.ndarray, "*row column"]:
+    rates = np.exp(log_rates - log_rates.max(axis=-1, keepdims=True))
+    return rates / rates.sum(axis=-1, keepdims=True)
+
+
+def _library_for_density(
+    shares: Float[np.ndarray, " gene"], theta: Float[np.ndarray, " gene"], settings: SimulationSettings
+) -> float:
+    """Solve E[share of non-zeros] = density for the library size of a root cell (NB: P(0) = (1 + mean/theta)^-theta)."""
+
+    def excess(log_library: float) -> float:
+        zeros = np.exp(-theta * np.log1p(np.exp(log_library) * shares / theta))
+        return float(1 - zeros.mean() - settings.density)
+
+    low, high = 0.0, float(np.log(1e7))
+    if excess(low) > 0 or excess(high) < 0:
+        raise ConfigError(
+            "the density cannot be reached",
+            seen=settings.density,
+            allowed="what a library of 1 to 10,000,000 counts gives",
+            remedy="choose another density, more genes, or a smaller abundance_spread",
+        )
+    return float(np.exp(brentq(excess, low, high, xtol=1e-6)))
