@@ -4,6 +4,7 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Any, Self, get_args
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")  # before numpy, numba or torch is first imported; torch obeys OMP's
@@ -28,8 +29,20 @@ def _checked_modules() -> list[str]:
 
 
 # An int is welcome where a float is asked for, as PEP 484 says.
+_beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))
+
+
+def _check(function: object) -> object:
+    """Check a function's arguments and result; `Self` passes, for the checker sees no class around a method."""
+    annotations = getattr(function, "__annotations__", {})
+    for name, kind in annotations.items():
+        if kind is Self or Self in get_args(kind):
+            annotations[name] = Any
+    return _beartype(function)
+
+
 _checker = types.ModuleType("trilineage_shape_checker")
-_checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))  # type: ignore[attr-defined]
+_checker.check = _check  # type: ignore[attr-defined]
 sys.modules[_checker.__name__] = _checker
 install_import_hook(_checked_modules(), f"{_checker.__name__}.check")
 

@@ -1,5 +1,6 @@
 """Frozen configurations that load from TOML, take overrides, check every value and save themselves."""
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -297,4 +298,5 @@ def _type_text(field: FieldInfo) -> str:
     annotation = field.annotation
     if isinstance(annotation, type) and not get_args(annotation):
         return annotation.__name__
-    return str(annotation).replace("typing.", "").replace("pathlib.", "").replace("Literal", "one of ")
+    text = re.sub(r"\b(typing|pathlib)\.", "", str(annotation))
+    return re.sub(r"Literal\[([^\]]*)\]", lambda match: match[1].replace(", ", " | "), text)

@@ -25,7 +25,7 @@ def encode_weights(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str
     Raises
     ------
     ArtifactError
-        For an array that is not plain numbers, or metadata that is not text.
+        For an array that is not plain numbers.
     """
     arrays = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
     for name, array in arrays.items():
@@ -35,7 +35,7 @@ def encode_weights(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str
             )
     # 0-d arrays become 1-d in ascontiguousarray; the shape is part of the value.
     arrays = {name: array.reshape(np.shape(tensors[name])) for name, array in arrays.items()}
-    return _sorted_header(save_tensors(arrays, metadata=dict(sorted((metadata or {}).items()))))
+    return _with_metadata(save_tensors(arrays), metadata or {})
 
 
 def decode_weights(data: bytes, *, name: str = "weights") -> dict[str, np.ndarray]:
@@ -112,13 +112,12 @@ def _unsound(name: str, seen: object) -> ArtifactError:
     )
 
 
-def _sorted_header(data: bytes) -> bytes:
-    """Write the header with its keys in order: the library keeps the metadata in the random order of a hash table."""
+def _with_metadata(data: bytes, metadata: Mapping[str, str]) -> bytes:
+    """Enter the texts in alphabetical order: the library would write them in the random order of a hash table."""
     end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
     header = json.loads(data[_LENGTH_BYTES:end])
-    ordered = {"__metadata__": dict(sorted(header.pop("__metadata__", {}).items()))}
-    if not ordered["__metadata__"]:
-        ordered = {}
-    text = json.dumps(ordered | header, separators=(",", ":")).encode()
+    if metadata:
+        header = {"__metadata__": dict(sorted(metadata.items())), **header}
+    text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _LENGTH_BYTES)
     return len(text).to_bytes(_LENGTH_BYTES, "little") + text + data[end:]
