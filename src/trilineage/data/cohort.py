@@ -145,9 +145,22 @@ class Cohort:
         return np.flatnonzero(np.isin(self.labels, classes))
 
     def restricted_to(self, classes: tuple[str, ...]) -> "Cohort":
-        """Return the samples of `classes` only, and these as the only classes."""
-        kept = self.subset(self.positions_of(classes))
+        """Return the samples of `classes` only, and these as the only classes.
+
+        Raises
+        ------
+        CohortError
+            Fewer than two classes are left.
+        """
         names = tuple(name for name in self.classes if name in classes)
+        if len(names) < 2:
+            raise CohortError(
+                "too few classes are left",
+                seen=shown(names) or "none",
+                allowed="at least 2 classes",
+                remedy="keep more of the classes: " + shown(self.classes),
+            )
+        kept = self.subset(self.positions_of(classes))
         return Cohort(**kept._columns(), classes=names, note=self.note)
 
     def class_table(self) -> list[dict[str, str | int]]:

@@ -210,6 +210,22 @@ def column_split(
     return _finish(cohort, np.isin(text, test), "column", valid_fraction, seed, is_used=is_used)
 
 
+def training_only(cohort: Cohort, *, valid_fraction: float, seed: int) -> Split:
+    """Give every patient to training but those kept for validation: for the final model after a cross-validation.
+
+    Raises
+    ------
+    CohortError
+        The cohort holds fewer than two classes.
+    """
+    split = Split(np.full(len(cohort), "train", dtype="<U6"), "all patients")
+    _require_trainable(cohort, split)
+    if valid_fraction > 0:
+        split = _carve_validation(cohort, split, valid_fraction, seed)
+    check_leakage(cohort, split)
+    return split
+
+
 def sample_holdout(
     cohort: Cohort, *, test_fraction: float, valid_fraction: float, seed: int, allow_leakage: bool = False
 ) -> Split:
