@@ -33,15 +33,23 @@ class RowStore(Protocol):
     n_columns: int
 
     @property
-    def nbytes(self) -> int: ...
+    def nbytes(self) -> int:
+        """Bytes held in memory."""
+        ...
 
-    def gather(self, positions: Int64[np.ndarray, " cell"]) -> RawRows: ...
+    def gather(self, positions: Int64[np.ndarray, " cell"]) -> RawRows:
+        """Return rows in the order asked for."""
+        ...
 
     def order(
         self, positions: Int64[np.ndarray, " cell"], rng: np.random.Generator
-    ) -> Int64[np.ndarray, " cell"]: ...
+    ) -> Int64[np.ndarray, " cell"]:
+        """Return the positions in a random order that suits the store."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close what is open."""
+        ...
 
 
 class View(NamedTuple):

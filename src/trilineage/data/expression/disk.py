@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int64
@@ -115,7 +116,7 @@ class DiskRows:
     def _expect(self, buffers: list[list[int]]) -> None:
         """Remember for each buffer the blocks of the one after it."""
         self._next_block = {}
-        for buffer, following in zip(buffers, buffers[1:], strict=False):
+        for buffer, following in pairwise(buffers):
             for place, block in enumerate(buffer):
                 share = slice(
                     place * len(following) // len(buffer), (place + 1) * len(following) // len(buffer)

@@ -1,4 +1,4 @@
-"""Which column of the sample table is the diagnosis, the patient, the cell type, the site: asked for, or guessed aloud."""
+"""Which column of the sample table is the diagnosis, patient, cell type or site: asked for, or guessed aloud."""
 
 import difflib
 import logging

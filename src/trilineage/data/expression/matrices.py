@@ -19,10 +19,14 @@ class ArrayLike(Protocol):
     """A NumPy array, or one on disk (HDF5, zarr) that gives slices as NumPy arrays."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        ...
 
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        ...
 
     def __getitem__(self, key: Any, /) -> Any: ...
 
@@ -63,9 +67,11 @@ class CsrMatrix:
 
     @property
     def n_stored(self) -> int:
+        """Upper bound of the number of non-zero values."""
         return int(self.indptr[-1])
 
     def blocks(self) -> Iterator[tuple[int, int]]:
+        """Cut the rows into pieces of bounded size."""
         start = 0
         while start < self.n_rows:
             stop = int(np.searchsorted(self.indptr, self.indptr[start] + BLOCK_VALUES, side="right")) - 1
@@ -74,6 +80,7 @@ class CsrMatrix:
             start = stop
 
     def read_rows(self, start: int, stop: int) -> RawRows:
+        """Return consecutive rows, checked and in order."""
         first, last = int(self.indptr[start]), int(self.indptr[stop])
         return checked_rows(
             self.indptr[start : stop + 1] - first,
@@ -95,14 +102,17 @@ class DenseMatrix:
 
     @property
     def n_stored(self) -> int:
+        """Upper bound of the number of non-zero values."""
         return self.n_rows * self.n_columns
 
     def blocks(self) -> Iterator[tuple[int, int]]:
+        """Cut the rows into pieces of bounded size."""
         step = max(1, BLOCK_VALUES // max(1, self.n_columns))
         for start in range(0, self.n_rows, step):
             yield start, min(start + step, self.n_rows)
 
     def read_rows(self, start: int, stop: int) -> RawRows:
+        """Return consecutive rows, checked and in order."""
         block = np.asarray(self._data[start:stop])
         rows, columns = np.nonzero(block)
         indptr = np.zeros(stop - start + 1, np.int64)
@@ -190,7 +200,7 @@ def checked_rows(
         For columns out of range and values that are NaN or infinite.
     """
     numbers = as_float32(values)
-    outside, not_finite, _, _, zero, disorder = inspect_rows(indptr, indices, numbers, n_columns)
+    outside, not_finite, zero, disorder = inspect_rows(indptr, indices, numbers, n_columns).tolist()
     if outside:
         raise _out_of_range(outside, n_columns)
     if not_finite:

@@ -30,15 +30,15 @@ class ExpressionSettings(Settings):
     """Column with the site, study or batch."""
     state: Literal["auto"] | StateName = "auto"
     """State of the matrix values; `auto` looks at them and reports its evidence."""
-    target_sum: float = Field(1e4, gt=0)
+    target_sum: float = Field(default=1e4, gt=0)
     """Counts per sample after normalisation, before log1p (bulk tables: 1e6 keeps more of the low genes)."""
     orientation: Orientation = "auto"
     """Which way a text table lies; `auto` looks at the names on both sides and reports its guess."""
     backed: Backed = "auto"
     """Read from disk in shuffled blocks (`yes`), hold in memory (`no`), or choose by `memory_limit_gb`."""
-    memory_limit_gb: float = Field(4.0, gt=0)
+    memory_limit_gb: float = Field(default=4.0, gt=0)
     """With `backed=auto`, the largest compact in-memory form; anything larger stays on disk."""
-    block_size: int = Field(256, ge=1)
+    block_size: int = Field(default=256, ge=1)
     """Consecutive rows read together from disk."""
-    shuffle_blocks: int = Field(32, ge=1)
+    shuffle_blocks: int = Field(default=32, ge=1)
     """Blocks mixed in one shuffle buffer: rows of a minibatch come from block_size x shuffle_blocks rows."""

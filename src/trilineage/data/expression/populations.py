@@ -10,22 +10,28 @@ from trilineage.core.errors import EmptyPopulationError
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "progenitors": (
-        r"progenitors?", r"hspcs?", r"hscs?", r"h?sc mpp", r"mpps?\d*", r"mpp\w*", r"cmps?", r"gmps?", r"meps?", r"lmpps?",
-        r"clps?", r"mlps?", r"mkps?", r"emps?", r"bmps?", r"prog", r"precursors?", r"(?:hematopoietic|haematopoietic) stem",
-        r"stem cells?", r"cd34(?: ?(?:\+|pos\w*))?", r"multipotent", r"pluripotent", r"blasts?", r"leuk[a]?emic stem",
+        r"progenitors?", r"prog", r"precursors?", r"hspcs?", r"hscs?", r"mpps?\d*", r"mpp\w*", r"cmps?", r"gmps?",
+        r"meps?", r"lmpps?", r"clps?", r"mlps?", r"mkps?", r"emps?", r"bmps?", r"ha?ematopoietic stem",
+        r"stem cells?", r"leuka?emic stem", r"cd34(?: ?(?:\+|pos\w*))?", r"multipotent", r"pluripotent", r"blasts?",
     ),
     "stem": (r"hscs?", r"hspcs?", r"mpps?\d*", r"mpp\w*", r"stem cells?", r"multipotent"),
-    "monocyte": (r"monocytes?", r"monocytic", r"mono(?:s|cd14|cd16)?", r"cd1[46](?:mono\w*)?(?: ?\+)?", r"fcgr3a(?: ?\+)?"),
-    "lymphocyte": (
-        r"lymphocytes?", r"lymphoid", r"lympho\w*", r"t", r"b", r"nk\w*", r"nkt", r"ilcs?", r"[tb] ?cells?", r"cd[48](?: ?\+)?",
-        r"tregs?", r"th\d+", r"mait", r"natural killer", r"plasma(?: ?cells?)?", r"plasmablasts?", r"gamma delta",
+    "monocyte": (
+        r"monocytes?", r"monocytic", r"mono(?:s|cd14|cd16)?", r"cd1[46](?:mono\w*)?(?: ?\+)?", r"fcgr3a(?: ?\+)?",
     ),
-    "t cell": (r"t", r"[t] ?cells?", r"cd[48](?: ?\+)?", r"tregs?", r"th\d+", r"mait", r"thymocytes?", r"gamma delta"),
+    "lymphocyte": (
+        r"lymphocytes?", r"lymphoid", r"lympho\w*", r"[tb]", r"[tb] ?cells?", r"nk\w*", r"natural killer", r"ilcs?",
+        r"cd[48](?: ?\+)?", r"tregs?", r"th\d+", r"mait", r"gamma delta", r"plasma(?: ?cells?)?", r"plasmablasts?",
+    ),
+    "t cell": (r"t", r"t ?cells?", r"cd[48](?: ?\+)?", r"tregs?", r"th\d+", r"mait", r"thymocytes?", r"gamma delta"),
     "b cell": (r"b", r"b ?cells?", r"plasma(?: ?cells?)?", r"plasmablasts?"),
-    "nk cell": (r"nk", r"nk ?cells?", r"natural killer"),
-    "erythroid": (r"erythro\w*", r"erythroid", r"reticulocytes?", r"rbcs?", r"red blood", r"proerythro\w*", r"normoblasts?"),
+    "nk cell": (r"nk\w*", r"nk ?cells?", r"natural killer"),
+    "erythroid": (
+        r"erythro\w*", r"reticulocytes?", r"rbcs?", r"red blood", r"proerythro\w*", r"normoblasts?",
+    ),
     "megakaryocyte": (r"megakaryo\w*", r"mks?", r"platelets?", r"thrombocytes?"),
-    "granulocyte": (r"granulocytes?", r"neutrophils?", r"eosinophils?", r"basophils?", r"mast(?: cells?)?", r"myelocytes?", r"promyelocytes?"),
+    "granulocyte": (
+        r"granulocytes?", r"neutrophils?", r"eosinophils?", r"basophils?", r"mast(?: cells?)?", r"(?:pro)?myelocytes?",
+    ),
     "dendritic": (r"dendritic", r"[mcp]?dcs?\d*", r"asdcs?"),
 }  # fmt: skip
 """Words that put a cell type into a group; a word stands alone between spaces, hyphens or other marks."""

@@ -7,6 +7,8 @@ from numba import njit, prange
 
 _TABLE = 64
 """Counts below this take their logarithm from a table made once per cell: most counts are 1, 2 or 3."""
+_SPARSE = 64
+"""Sorting the genes of a row pays where fewer than one gene in so many is expressed; else all genes are scanned."""
 _CHUNKS = 32
 """Pieces of a batch that own a dense accumulator each; fixed, so that threads never change a result."""
 
@@ -132,8 +134,16 @@ def map_and_sum(indptr, indices, values, target, weight, n_targets, out_indptr, 
                         out_indices[place] = column
                         place += 1
                     total[column] += weight[indices[j]] * values[j]
-            out_indices[out_indptr[i] : place] = np.sort(out_indices[out_indptr[i] : place])
-            for k in range(out_indptr[i], place):
+            first = out_indptr[i]
+            if (place - first) * _SPARSE < n_targets:
+                out_indices[first:place] = np.sort(out_indices[first:place])
+            else:
+                k = first
+                for column in range(n_targets):
+                    if seen[column] == i:
+                        out_indices[k] = column
+                        k += 1
+            for k in range(first, place):
                 out_values[k] = total[out_indices[k]]
 
 
@@ -148,23 +158,19 @@ def add_groups(indptr, indices, values, groups, out):
 
 @njit(cache=True, nogil=True)
 def inspect_rows(indptr, indices, values, n_columns):
-    """Count what is wrong with rows: (indices out of range, not finite, negative, fractional, zero, out of order)."""
-    out_of_range = not_finite = negative = fractional = zero = disorder = 0
+    """Count what is wrong with rows: out of range, not finite, zero, out of order."""
+    found = np.zeros(4, np.int64)
     for i in range(len(indptr) - 1):
         previous = -1
         for j in range(indptr[i], indptr[i + 1]):
             column = np.int64(indices[j])
             value = values[j]
-            out_of_range += column < 0 or column >= n_columns
-            disorder += column <= previous
+            found[0] += column < 0 or column >= n_columns
+            found[1] += not np.isfinite(value)
+            found[2] += value == 0
+            found[3] += column <= previous
             previous = column
-            if not np.isfinite(value):
-                not_finite += 1
-            else:
-                negative += value < 0
-                fractional += value != np.floor(value)
-                zero += value == 0
-    return out_of_range, not_finite, negative, fractional, zero, disorder
+    return found
 
 
 @njit(cache=True, nogil=True)

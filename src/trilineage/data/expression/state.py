@@ -10,6 +10,7 @@ from trilineage.core.errors import MatrixError
 from trilineage.data.expression.rows import RawRows
 
 StateName = Literal["counts", "cpm", "log1p", "log10", "log2", "scaled", "intensities"]
+_LOGARITHMS: tuple[StateName, ...] = ("log1p", "log10", "log2")
 STATES: tuple[str, ...] = get_args(StateName)
 
 INTENSITY_FLOOR, INTENSITY_CEILING = 100.0, 16000.0
@@ -19,7 +20,12 @@ _LARGEST_LOG = 50.0
 """No logarithm of an expression value is larger, in any base (2**50 exceeds every sequencing depth)."""
 _CONSTANT_SUMS = 0.01
 """Row sums whose standard deviation is below this share of their mean count as equal."""
-_NOMINAL_TARGETS = (("log1p", 1e4), ("log10", 1e6), ("log2", 1e6), ("log1p", 1e6))
+_NOMINAL_TARGETS: tuple[tuple[StateName, float], ...] = (
+    ("log1p", 1e4),
+    ("log10", 1e6),
+    ("log2", 1e6),
+    ("log1p", 1e6),
+)
 """Scales in use, tried where the row sums do not give the target away (a table of selected genes)."""
 
 
@@ -113,7 +119,7 @@ def stated(kind: StateName, rows: RawRows, n_columns: int) -> MatrixState:
     facts = _facts(rows, n_columns)
     check_stated(kind, facts.minimum, facts.maximum, 1 - facts.whole_share)
     evidence = (f"stated by the option state={kind}", *_range_evidence(facts))
-    if kind in ("log1p", "log10", "log2"):
+    if kind in _LOGARITHMS:
         target, why = _target(kind, facts)
         return MatrixState(kind, (*evidence, why), target)
     if kind == "cpm":
@@ -137,7 +143,7 @@ def check_stated(kind: str, minimum: float, maximum: float, fractional_share: fl
         problem = ("negative values", f"minimum {minimum:.6g}", "0 or more")
     elif kind == "counts" and fractional_share > 0:
         problem = ("fractional values", f"{fractional_share:.3%} of the non-zero values", "whole numbers")
-    elif kind in ("log1p", "log10", "log2") and maximum > _LARGEST_LOG:
+    elif kind in _LOGARITHMS and maximum > _LARGEST_LOG:
         problem = ("values too large for a logarithm", f"maximum {maximum:.6g}", f"at most {_LARGEST_LOG:g}")
     if problem:
         what, seen, allowed = problem
@@ -226,13 +232,13 @@ def _linear(facts: _Facts) -> MatrixState:
 def _logarithmic(facts: _Facts) -> MatrixState:
     """Find the base: equal linear totals, or values of a cell in whole ratios, or else a plausible total."""
     evidence = (*_range_evidence(facts), f"fractional and never above {_LARGEST_LOG:g}: logarithms")
-    for kind in ("log1p", "log10", "log2"):
+    for kind in _LOGARITHMS:
         sums = facts.row_sums(linear_values(kind, facts.values))
         if len(sums) > 1 and _is_constant(sums):
             target = float(np.median(sums))
             sentence = f"undone as {kind}, every sample sums to {target:,.0f}"
             return MatrixState(kind, (*evidence, sentence), target)
-    for kind in ("log1p", "log10", "log2"):
+    for kind in _LOGARITHMS:
         share = _whole_ratio_share(facts, kind)
         if share > 0.9:
             sentence = (

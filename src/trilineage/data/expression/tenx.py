@@ -44,7 +44,7 @@ def read_tenx_node(root: Node) -> RawTable:
             "shape, features and barcodes do not fit each other",
             seen=f"{shape.tolist()}, {len(var)} features, {len(barcodes)} barcodes",
         )
-    parts = [group.child(name).array() for name in ("data", "indices", "indptr")]
+    parts = (group.child("data").array(), group.child("indices").array(), group.child("indptr").array())
     matrix = CsrMatrix(*parts, (len(barcodes), len(var)))
     obs = pd.DataFrame(index=pd.Index(barcodes, dtype=object))
     kept = _expression_rows(var)
