@@ -1,0 +1,48 @@
+"""The `trilineage` command: its groups, its version, and what is said before anything else."""
+
+from typing import Annotated
+
+import typer
+
+from trilineage import __version__
+from trilineage.cli import data, report, rna
+from trilineage.cli.door import configure_messages
+
+app = typer.Typer(
+    name="trilineage",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(rna.app, name="rna")
+app.command("report")(report.report)
+app.add_typer(data.app, name="data")
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"trilineage {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="Exit codes: 0 done, 1 failed, 2 options or files to mend, 75 interrupted (run the same command again).",
+)
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave."),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show every log line and full tracebacks.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show results, warnings and errors only.")
+    ] = False,
+) -> None:
+    """Blood disease from expression data, with honest numbers and reasons. Research use only; not a medical device."""
+    configure_messages(debug=debug, quiet=quiet)
+
+
+if __name__ == "__main__":
+    app(prog_name="trilineage")

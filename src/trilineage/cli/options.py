@@ -1,0 +1,166 @@
+"""Options that several commands share, and how they become a configuration."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from trilineage.core.errors import ConfigError
+
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML file of options; absent ones keep their defaults.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", metavar="KEY=VALUE", help="Set one option by its dotted key; may be repeated."
+    ),
+]
+ReadingSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", metavar="KEY=VALUE", help="How to read the file: layer, patient_key, state, ..."
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", "-d", help="Expression file (h5ad, 10x h5 or folder, zarr, CSV/TSV); sets `data.path`."
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the Run to write.")]
+Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads of the processor to use; all of them unless said.")
+]
+Resume = Annotated[
+    bool | None,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on with the Run in --out if its configuration is the same (the default), or refuse a folder in use.",
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the Run in --out and start again.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished Run.")]
+
+SettingsType = TypeVar("SettingsType")
+
+
+def configured(
+    settings: type[SettingsType], config: Path | None, assignments: Sequence[str] | None, **values: object
+) -> SettingsType:
+    """Read a configuration: the file, then `--set`, then the options with a name of their own (unless None).
+
+    Parameters
+    ----------
+    settings
+        A subclass of `trilineage.core.config.Settings`.
+    values
+        Values by dotted key, with `__` for the dot: `data__path=Path("x.h5ad")`.
+
+    Raises
+    ------
+    ConfigError
+        For a key or a value that cannot be used.
+    """
+    loaded = settings.load(config, list(assignments or ()))  # type: ignore[attr-defined]
+    named = {key.replace("__", "."): str(value) for key, value in values.items() if value is not None}
+    result: SettingsType = loaded.replace(**named) if named else loaded
+    return result
+
+
+def reading(assignments: Sequence[str] | None) -> dict[str, str]:
+    """Read `--set` texts about one file: `layer=counts`, or as in a configuration, `data.layer=counts`.
+
+    Raises
+    ------
+    ConfigError
+        If a text is not of the form key=value.
+    """
+    from trilineage.core.overrides import parse_assignment
+
+    pairs = (parse_assignment(text) for text in assignments or ())
+    return {key.removeprefix("data."): value for key, value in pairs}
+
+
+def varied(assignments: Sequence[str]) -> dict[str, list[str]]:
+    """Read `--vary` texts: each option with the values to try, still as text.
+
+    Examples
+    --------
+    >>> varied(["autoencoder.n_latent=128,256", "autoencoder.hidden=[256],[512, 256]"])
+    {'autoencoder.n_latent': ['128', '256'], 'autoencoder.hidden': ['[256]', '[512, 256]']}
+
+    Raises
+    ------
+    ConfigError
+        If a text is not `key=value,value`, has fewer than two different values, or a key comes twice.
+    """
+    from trilineage.core.overrides import parse_assignment
+
+    grid: dict[str, list[str]] = {}
+    for text in assignments:
+        key, written = parse_assignment(text)
+        values = _split_outside_brackets(written)
+        if key in grid or len(set(values)) < 2 or len(set(values)) < len(values):
+            raise ConfigError(
+                f"option {key!r} cannot be varied like this",
+                seen=text,
+                allowed="each option once, with at least two different values between commas",
+                remedy="write --vary autoencoder.n_latent=128,256,512",
+            )
+        grid[key] = values
+    return grid
+
+
+def check_output(out: Path, *, resume: bool | None, overwrite: bool) -> None:
+    """Refuse contradictory wishes, and with `--no-resume` a folder that holds a Run already.
+
+    Raises
+    ------
+    ConfigError
+        With the remedy.
+    """
+    if resume and overwrite:
+        raise ConfigError(
+            "--resume and --overwrite contradict each other",
+            remedy="leave one of them out",
+        )
+    is_first = os.environ.get("RANK", "0") == "0"  # the others may see what the first has just begun
+    if resume is False and not overwrite and is_first and (out / "run.json").exists():
+        raise ConfigError(
+            "--no-resume was asked for, and the folder holds a Run",
+            seen=out,
+            allowed="a new or empty folder",
+            remedy="choose another --out, or add --overwrite to delete that Run",
+        )
+
+
+def limit_threads(n_threads: int | None) -> None:
+    """Let the numeric libraries use this many threads; call it before they are loaded."""
+    if n_threads is None:
+        return
+    if "numba" not in sys.modules:
+        os.environ["NUMBA_NUM_THREADS"] = str(n_threads)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(n_threads)
+    import torch  # late: `trilineage --help` does without
+
+    torch.set_num_threads(n_threads)
+
+
+def _split_outside_brackets(written: str) -> list[str]:
+    """Split at commas, except those inside brackets or quotes."""
+    parts, depth, quote = [""], 0, ""
+    for letter in written:
+        if quote or letter in "\"'":
+            quote = "" if letter == quote else quote or letter
+        depth += (letter in "[{") - (letter in "]}") if not quote else 0
+        if letter == "," and depth == 0 and not quote:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]

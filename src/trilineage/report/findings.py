@@ -1,0 +1,231 @@
+"""What the page says first: the result in a sentence, and every reason to doubt it."""
+
+from collections.abc import Sequence
+
+from trilineage.core.records import Comparison, Score
+from trilineage.report.blocks import Notice
+from trilineage.report.numbers import (
+    compared,
+    counted,
+    interval,
+    listed,
+    metric_name,
+    number,
+    percent,
+    probability,
+)
+from trilineage.report.scoreboard import Board, boards, lead_metric, population_suffix, role_of, subject_name
+
+FEW_PATIENTS = 10
+"""Below this number of patients in a class its recall moves by more than 10 points with one patient."""
+WIDE_INTERVAL = 0.3
+"""An interval wider than this cannot tell a good model from a mediocre one."""
+POOR_CALIBRATION = 0.1
+"""Mean gap between stated probability and observed frequency from which probabilities mislead."""
+
+MANY_METRICS = 4
+"""A note on more metrics than this is a note on the subject."""
+
+
+def headline(scores: Sequence[Score], comparisons: Sequence[Comparison]) -> list[str]:
+    """Return the result in a few sentences, the score per patient first; empty without a score of a model."""
+    board = _lead_board(scores)
+    if board is None:
+        return []
+    metric = lead_metric(board.scores)
+    model = board.best("model", metric)
+    if model is None:
+        return []
+    sentences = [_result_sentence(board, model)]
+    sentences += _difference_sentence(board, model, comparisons)
+    sentences += _null_sentence(board, metric)
+    return sentences
+
+
+def score_notices(scores: Sequence[Score], comparisons: Sequence[Comparison]) -> list[Notice]:
+    """Return the reasons to doubt the scores: chance, baselines, width, calibration, what could not be computed."""
+    lead = _lead_board(scores)
+    if lead is None:
+        return [Notice("The Run holds no score of a model.", "danger")]
+    notices = [notice for board in boards(scores) for notice in _chance_notice(board)]
+    notices += _baseline_notice(lead, comparisons)
+    notices += _width_notice(lead)
+    notices += _calibration_notice(next((board for board in boards(scores) if board.unit == "sample"), lead))
+    if not any(score.unit == "patient" or score.n_samples == score.n_patients for score in scores):
+        notices.append(
+            Notice(
+                "There are no scores per patient: they are undefined where samples of one patient carry different "
+                "labels. Scores per sample do not say how many patients would be diagnosed correctly.",
+                "caution",
+            )
+        )
+    return notices + _noted(scores)
+
+
+def cohort_notices(classes: Sequence[tuple[str, int]]) -> list[Notice]:
+    """Return a warning for classes with few patients, given the patients of each class."""
+    few = [f"{label} ({n_patients})" for label, n_patients in classes if n_patients < FEW_PATIENTS]
+    if not few:
+        return []
+    return [
+        Notice(
+            f"Fewer than {FEW_PATIENTS} patients in {listed(few)}: one patient moves the score of such a class by more "
+            "than 10 points, and intervals from so few patients tend to be too narrow.",
+            "caution",
+        )
+    ]
+
+
+def _lead_board(scores: Sequence[Score]) -> Board | None:
+    """Return the board the headline speaks of: per patient where defined."""
+    found = [board for board in boards(scores) if board.best("model", lead_metric(board.scores)) is not None]
+    return found[0] if found else None
+
+
+def _result_sentence(board: Board, model: Score) -> str:
+    counted_per = (
+        "" if board.unit == "patient" or model.n_samples == model.n_patients else ", counted by sample,"
+    )
+    name = "the model" if model.subject == "model" else model.subject
+    possessive = f"{name}'s"
+    ends = interval(model.low, model.high, 2)
+    where = f"On {counted(model.n_patients, 'held-out patient')}{population_suffix(board.population)}"
+    result = f"{where} {possessive} {metric_name(model.metric)}{counted_per} is {number(model.value, 2)}"
+    result += f" ({percent(model.level)} interval {ends})" if ends else " (no interval could be computed)"
+    baseline = board.best("baseline", model.metric)
+    if baseline is None:
+        return f"{result}; no baseline was scored beside it."
+    return f"{result}; the best baseline, {subject_name(baseline.subject)}, reaches {_short(baseline)}."
+
+
+def _difference_sentence(board: Board, model: Score, comparisons: Sequence[Comparison]) -> list[str]:
+    baseline = board.best("baseline", model.metric)
+    found = baseline and _comparison(comparisons, model, baseline)
+    if not found:
+        return []
+    p_value = "" if found.p_value is None else f", p {_equals(probability(found.p_value))}"
+    return [f"The paired difference on the same patients is {compared(found, 2)}{p_value}."]
+
+
+def _null_sentence(board: Board, metric: str) -> list[str]:
+    null = board.best("null", metric)
+    if null is None:
+        return []
+    return [f"With labels exchanged between patients the same procedure reaches {_short(null)}."]
+
+
+def _chance_notice(board: Board) -> list[Notice]:
+    metric = lead_metric(board.scores)
+    null = board.best("null", metric)
+    notices = []
+    for score in board.of(metric):
+        if role_of(score.subject) == "model" and null is not None and _overlap(score, null):
+            notices.append(
+                Notice(
+                    f"Not told apart from chance{population_suffix(board.population)}: per {board.unit}, the interval "
+                    f"of {_named(score)} ({_range(score)}) reaches what the same procedure attains with labels exchanged "
+                    f"between patients ({_range(null)}).",
+                    "danger",
+                )
+            )
+    return notices
+
+
+def _baseline_notice(board: Board, comparisons: Sequence[Comparison]) -> list[Notice]:
+    metric = lead_metric(board.scores)
+    model, baseline = board.best("model", metric), board.best("baseline", metric)
+    if model is None or baseline is None:
+        return [
+            Notice("No baseline was scored: nothing shows that a simpler model would do worse.", "caution")
+        ]
+    name = subject_name(baseline.subject)
+    found = _comparison(comparisons, model, baseline)
+    if baseline.value >= model.value:
+        return [Notice(f"A simpler model does as well: {name} reaches {_short(baseline)}.", "caution")]
+    overlaps = found.low is not None and found.low <= 0 if found else _overlap(model, baseline)
+    if overlaps:
+        return [
+            Notice(f"No clear advantage over {name}: the interval of the difference includes 0.", "caution")
+        ]
+    return []
+
+
+def _width_notice(board: Board) -> list[Notice]:
+    model = board.best("model", lead_metric(board.scores))
+    if model is None or model.low is None or model.high is None or model.high - model.low <= WIDE_INTERVAL:
+        return []
+    return [
+        Notice(
+            f"The interval is {number(model.high - model.low, 2)} wide: {counted(model.n_patients, 'patient')} are too "
+            "few to say more. Only more patients narrow it; more samples of the same patients do not.",
+            "caution",
+        )
+    ]
+
+
+def _calibration_notice(board: Board) -> list[Notice]:
+    error = board.best("model", "ece")
+    if error is None or error.value < POOR_CALIBRATION:
+        return []
+    return [
+        Notice(
+            f"Stated probabilities are off by {number(error.value, 2)} on average per {board.unit}: read them as "
+            "ranks, not as frequencies.",
+            "caution",
+        )
+    ]
+
+
+def _noted(scores: Sequence[Score]) -> list[Notice]:
+    """Return each distinct note on a model or a null once, with the subjects and metrics it was made about."""
+    about: dict[str, dict[str, list[str]]] = {}
+    for score in scores:
+        if score.note and role_of(score.subject) != "baseline":
+            metrics = about.setdefault(score.note, {}).setdefault(score.subject, [])
+            metrics += [metric_name(score.metric)] if metric_name(score.metric) not in metrics else []
+    return [
+        Notice(f"{'; '.join(_about(subject, metrics) for subject, metrics in subjects.items())}: {note}.")
+        for note, subjects in about.items()
+    ]
+
+
+def _about(subject: str, metrics: list[str]) -> str:
+    """Name a subject, and the metrics where a note is on few of them."""
+    name = subject[:1].upper() + subject[1:]
+    return f"{name}, {listed(metrics)}" if len(metrics) <= MANY_METRICS else name
+
+
+def _comparison(comparisons: Sequence[Comparison], first: Score, second: Score) -> Comparison | None:
+    """Find the paired difference of two scores."""
+    wanted = (first.subject, second.subject, first.metric, first.unit, first.population)
+    found = (c for c in comparisons if (c.first, c.second, c.metric, c.unit, c.population) == wanted)
+    return next(found, None)
+
+
+def _overlap(first: Score, second: Score) -> bool:
+    """Tell whether two intervals have a point in common; a score without one stands for itself."""
+    (low, high), (other_low, other_high) = _ends(first), _ends(second)
+    return low <= other_high and other_low <= high
+
+
+def _ends(score: Score) -> tuple[float, float]:
+    low = score.value if score.low is None else score.low
+    high = score.value if score.high is None else score.high
+    return low, high
+
+
+def _range(score: Score) -> str:
+    return interval(score.low, score.high, 2) or number(score.value, 2)
+
+
+def _short(score: Score) -> str:
+    ends = interval(score.low, score.high, 2)
+    return f"{number(score.value, 2)} ({ends})" if ends else number(score.value, 2)
+
+
+def _named(score: Score) -> str:
+    return "the model" if score.subject == "model" else score.subject
+
+
+def _equals(text: str) -> str:
+    return text if text.startswith("<") else f"= {text}"

@@ -1,0 +1,112 @@
+"""One Run in, one page out: the order of the sections, the summary above them, the file itself.
+
+Reads with `core.artifacts`, arranges with `report.sections`, renders `templates/page.html.j2`.
+"""
+
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from trilineage.core.artifacts import Run
+from trilineage.report.blocks import Notice, Section
+from trilineage.report.drawing import standalone
+from trilineage.report.findings import headline
+from trilineage.report.numbers import moment
+from trilineage.report.sections.asked import KIND_TITLES, asked_section
+from trilineage.report.sections.cohort import cohort_section, split_section
+from trilineage.report.sections.genes import genes_section
+from trilineage.report.sections.predictions import predictions_section
+from trilineage.report.sections.provenance import provenance_section
+from trilineage.report.sections.scores import scores_section
+from trilineage.report.sections.study import study_section
+from trilineage.report.sections.training import training_section
+from trilineage.report.sections.transfer import transfer_section
+
+DISCLAIMER = "Research use only. Not a medical device."
+PAGE_NAME = "report.html"
+
+SectionMaker: TypeAlias = Callable[[Run], Section | None]
+
+SECTIONS: dict[str, tuple[SectionMaker, ...]] = {
+    "rna": (
+        asked_section,
+        cohort_section,
+        split_section,
+        scores_section,
+        predictions_section,
+        transfer_section,
+        genes_section,
+        training_section,
+        provenance_section,
+    ),
+    "rna.study": (asked_section, cohort_section, split_section, study_section, provenance_section),
+}
+"""Sections of each kind of Run, in order; one that has nothing to say is left out."""
+
+logger = logging.getLogger(__name__)
+
+
+def write_report(run_path: Path | str) -> Path:
+    """Write the report of a Run into it and return its path.
+
+    The page is one HTML file that loads nothing from anywhere. The same Run gives the same bytes.
+
+    Raises
+    ------
+    ArtifactError
+        If there is no Run, it was altered, or a newer version wrote it.
+    StorageError
+        If the folder cannot be written.
+    """
+    run = Run.open(run_path)
+    sections = make_sections(run)
+    for figure in (figure for section in sections for figure in section.figures()):
+        run.write_text(f"figures/{figure.name}.svg", standalone(figure))
+    run.write_text(PAGE_NAME, render(run, sections))
+    logger.info("report: %s", run.path / PAGE_NAME)
+    return run.path / PAGE_NAME
+
+
+def make_sections(run: Run) -> list[Section]:
+    """Gather what the page says, in order; a kind of Run that is not known gets what every Run has."""
+    makers = SECTIONS.get(run.kind, (asked_section, scores_section, provenance_section))
+    found = (maker(run) for maker in makers)
+    return [section for section in found if section is not None]
+
+
+def render(run: Run, sections: list[Section]) -> str:
+    """Return the page as HTML."""
+    environment = Environment(
+        loader=PackageLoader("trilineage.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["drawing"] = Markup  # drawings escape their own texts
+    page = environment.get_template("page.html.j2").render(
+        name=run.path.resolve().name,
+        title=KIND_TITLES.get(run.kind, run.kind),
+        run=run.manifest,
+        created=moment(run.manifest.get("created")),
+        summary=headline(run.scores(), run.comparisons()),
+        warnings=warnings_of(run, sections),
+        sections=sections,
+        disclaimer=DISCLAIMER,
+    )
+    return re.sub(r"[ \t]+$", "", page, flags=re.MULTILINE)
+
+
+def warnings_of(run: Run, sections: list[Section]) -> list[Notice]:
+    """Collect what must be read before the result: every warning of the sections, the gravest first."""
+    notices = [block for section in sections for block in section.blocks if isinstance(block, Notice)]
+    if not run.is_complete:
+        notices.append(
+            Notice("This Run is not finished: the command that makes it was interrupted.", "danger")
+        )
+    return [notice for level in ("danger", "caution") for notice in notices if notice.level == level]

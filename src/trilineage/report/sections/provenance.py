@@ -1,0 +1,34 @@
+"""How to make it again: configuration, versions, and the digest of every file."""
+
+from trilineage.core.artifacts import Run
+from trilineage.report.blocks import Facts, Fold, Section, Table, Verbatim
+from trilineage.report.numbers import moment
+
+_MADE_HERE = ("figures/", "report.html")
+"""Files that this page brings into the Run; left out, so that the same Run always gives the same page."""
+
+
+def provenance_section(run: Run) -> Section:
+    """List what the result was made with."""
+    manifest = run.manifest
+    facts = [
+        ("trilineage", str(manifest.get("trilineage", "unknown"))),
+        ("Python", str(manifest.get("python", "unknown"))),
+        ("Platform", str(manifest.get("platform", "unknown"))),
+        *((name, str(version)) for name, version in sorted((manifest.get("libraries") or {}).items())),
+        ("Seed", str(run.seed)),
+        ("Begun", moment(manifest.get("created"))),
+        ("Finished", moment(manifest.get("finished", "not finished"))),
+        ("Run format", f"{run.kind}, version {manifest['format_version']}"),
+    ]
+    files = sorted((name, sha) for name, sha in manifest["files"].items() if not name.startswith(_MADE_HERE))
+    digests = Table(
+        "Files of the Run with their SHA-256.", ("File", "SHA-256"), tuple(files), n_text_columns=2
+    )
+    blocks = [Facts(tuple(facts))]
+    config = run.read_text("config.toml") if run.has("config.toml") else ""
+    return Section(
+        "provenance",
+        "Configuration and provenance",
+        (*blocks, Fold("Configuration", (Verbatim(config),)), Fold("Digests", (digests,))),
+    )
