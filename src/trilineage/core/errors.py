@@ -10,7 +10,8 @@
     │   └── CohortError               patients and labels that cannot be split or scored
     ├── LeakageError              mend the split: the same patient or the same content on both sides
     ├── ConfigError               mend the options
-    │   └── UnknownOptionError        an option or name that does not exist (the nearest is named)
+    │   ├── UnknownOptionError        an option or name that does not exist (the nearest is named)
+    │   └── DivergenceError           training whose loss or weights stopped being numbers
     ├── ArtifactError             make or update the Run
     │   ├── NewerVersionError         written by a newer trilineage
     │   ├── AlteredFileError          bytes differ from the digest recorded in the Run
@@ -91,6 +92,10 @@ class ConfigError(TrilineageError):
 
 class UnknownOptionError(ConfigError):
     """An option or a registered name that does not exist."""
+
+
+class DivergenceError(ConfigError):
+    """Training whose loss or weights stopped being finite numbers."""
 
 
 class ArtifactError(TrilineageError):

@@ -1,0 +1,367 @@
+"""The one training loop: a step function in, a history out; it knows no task, no metric and no model.
+
+Exactness: the order of samples, and every random number drawn in a step, are functions of the seed, the epoch and the
+step, so a training that was killed at any moment and started again ends with the same bytes on a CPU as one that was
+not (same machine, same number of threads). Several processes end within rounding of one. On a GPU torch's own sums may
+differ in the last bits from run to run.
+"""
+
+import contextlib
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple, NoReturn
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor, nn
+
+from trilineage.core.errors import ConfigError, DataError, DivergenceError, Interrupted
+from trilineage.core.progress import Meter, progress
+from trilineage.models.layers import global_rows
+from trilineage.training.batches import Batches, Movable, batch_bounds, read_ahead
+from trilineage.training.checkpoint import CheckpointStore
+from trilineage.training.distributed import Processes, StepModule, join_processes, spread
+from trilineage.training.interruption import Interruption, StoppedAtOnce, interruptible
+from trilineage.training.optim import Updater
+from trilineage.training.randomness import preserved_generators, seed_step
+from trilineage.training.resuming import Keeper, identity, under_prefix, with_prefix
+from trilineage.training.settings import TrainingSettings
+from trilineage.training.state import History, TrainingState
+
+_LOOK_EVERY_ON_GPU = 16
+"""Steps between looks at the loss on a GPU, which has to wait for each look."""
+
+logger = logging.getLogger(__name__)
+
+
+class StepOutput(NamedTuple):
+    """What a step function returns: the loss of a batch is the sum of `loss_sum` over processes by that of `weight`."""
+
+    loss_sum: Tensor
+    """Sum of the losses of this process's share of the batch (no axis); 0 for an empty share."""
+    weight: Tensor | float
+    """What the sum is divided by: samples, samples times genes, or a sum of weights."""
+    shown: Mapping[str, float] = MappingProxyType({})
+    """Values shown beside the progress bar."""
+
+
+Step = Callable[[Any, Any], StepOutput]
+"""(model, batch) -> StepOutput. It sends the batch to the device if the batch has no method `to`."""
+
+Validate = Callable[[], Mapping[str, float]]
+"""() -> values by name. It sets the model to evaluation itself; what it draws from global generators is undone."""
+
+
+def train(  # noqa: PLR0913  (a call site reads better with these named than wrapped in a class)
+    model: nn.Module,
+    step: Step,
+    batches: Batches,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    device: torch.device,
+    checkpoints_dir: Path | None = None,
+    fingerprint: str = "",
+    validate: Validate | None = None,
+    name: str = "training",
+) -> History:
+    """Train a model in place and return what happened; go on from the newest sound checkpoint if there is one.
+
+    The model ends on `device`, in evaluation mode, with its best weights if `settings.patience` is set and with its
+    last ones otherwise. A training that was finished before returns at once with the same weights and history. The
+    global random generators are left as they were found.
+
+    Parameters
+    ----------
+    model
+        Starts from the weights it has; those of a checkpoint replace them.
+    step
+        Loss of the model on a batch; the only code that knows the task.
+    batches
+        Training samples.
+    settings
+        How long, how fast, how carefully.
+    seed
+        Decides the order of the samples and all noise.
+    device
+        Where to compute.
+    checkpoints_dir
+        Folder for checkpoints; None keeps none.
+    fingerprint
+        Digest of data and configuration, kept in checkpoints: those of another are refused.
+    validate
+        Called after every epoch, on the first process only; its values go into the history and may be monitored.
+    name
+        Name of this training in messages and file names.
+
+    Raises
+    ------
+    Interrupted
+        After SIGTERM or Ctrl-C: the step was finished and a checkpoint written.
+    DivergenceError
+        If the loss or a weight is not finite; checkpoints hold the last finite weights.
+    ArtifactError
+        If the checkpoints belong to other data or options.
+    StorageError
+        If a checkpoint cannot be written; older ones are intact.
+    ConfigError
+        If the monitored value is not there.
+    """
+    if len(batches) == 0:
+        raise DataError(
+            f"there is no sample to train {name} on", remedy="check the training part of the split"
+        )
+    processes = join_processes(device)
+    model.to(device)
+    me = identity(model, settings, name=name, seed=seed, n_samples=len(batches), fingerprint=fingerprint)
+    store = None if checkpoints_dir is None else CheckpointStore(checkpoints_dir, name, keep=settings.keep)
+    keeper = Keeper(store, me, processes, every_s=settings.checkpoint_every_s)
+    plan = _Plan(model, step, batches, settings, seed, device, validate, name)
+    with preserved_generators(), interruptible() as interruption:
+        return _Training(plan, processes, keeper, interruption).run()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the caller asked for; see `train`."""
+
+    model: nn.Module
+    step: Step
+    batches: Batches
+    settings: TrainingSettings
+    seed: int
+    device: torch.device
+    validate: Validate | None
+    name: str
+
+
+class _Training:
+    """A training under way: where it stands, and everything that changes as it goes on."""
+
+    def __init__(self, plan: _Plan, processes: Processes, keeper: Keeper, interruption: Interruption):
+        self.plan, self.processes, self.keeper, self.interruption = plan, processes, keeper, interruption
+        settings = plan.settings
+        self.bounds = batch_bounds(len(plan.batches), settings.batch_size)
+        n_steps = settings.epochs * len(self.bounds)
+        self.updater = Updater(plan.model, settings, device=plan.device, n_steps=n_steps)
+        self.state = TrainingState()
+        self.best: dict[str, Tensor] = {}
+        self.totals = torch.zeros(2, dtype=torch.float64, device=plan.device)  # loss and weight of this epoch
+        self.unseen: list[Tensor] = []  # losses of the last steps, not looked at yet
+        self.n_seen = 0  # steps whose loss was looked at
+        self.module: nn.Module = StepModule(plan.model, plan.step)
+        self.must_stop = False
+
+    def run(self) -> History:
+        """Go on from where the checkpoint stands to the end."""
+        self._resume()
+        if not self.state.is_finished:
+            self.module = spread(self.module, self.processes, self.plan.device)
+            with self._meter() as meter:
+                while not self._is_over():
+                    self._run_epoch(meter)
+            self._finish()
+        self.processes.wait()
+        self.plan.model.eval()
+        return self.state.history()
+
+    def _is_over(self) -> bool:
+        settings = self.plan.settings
+        return self.state.epoch >= settings.epochs or self.state.has_stopped_early(settings.patience)
+
+    def _run_epoch(self, meter: Meter) -> None:
+        """Learn from what is left of an epoch, then validate, judge and note it."""
+        plan, state = self.plan, self.state
+        order = plan.batches.order(seed=plan.seed, epoch=state.epoch)
+        if len(order) != len(plan.batches):
+            raise DataError(
+                "an epoch has another length than its batches", seen=len(order), allowed=len(plan.batches)
+            )
+        bounds = self.bounds[state.step_in_epoch :]
+        rank, world = self.processes.rank, self.processes.world
+        shares = [order[start:stop][rank::world] for start, stop in bounds]
+        in_thread = {"auto": plan.device.type == "cuda", "yes": True, "no": False}[plan.settings.prefetch]
+        plan.model.train()
+        with contextlib.closing(read_ahead(plan.batches.take, shares, in_thread=in_thread)) as loaded:
+            for (start, stop), batch in zip(bounds, loaded, strict=True):
+                shown = self._run_step(batch, n_rows=stop - start)
+                meter.advance(stop - start, **shown)
+                self._pause()
+        self._end_epoch(meter)
+        self._pause()
+
+    def _run_step(self, batch: Any, *, n_rows: int) -> dict[str, float]:
+        """Learn from one batch and return what there is to show."""
+        plan, state, processes = self.plan, self.state, self.processes
+        seed_step(plan.seed, state.step)
+        batch = batch.to(plan.device) if isinstance(batch, Movable) else batch
+        with global_rows(n_rows, processes.rank, processes.world), self.updater.autocast():
+            output: StepOutput = self.module(batch)
+        own = self._sums(output)
+        loss_sum, weight, n_stopping = processes.total(own)
+        self.must_stop = bool(self.interruption.is_requested if processes.world == 1 else n_stopping > 0)
+        self.totals += torch.stack([loss_sum, weight])
+        self.unseen.append(loss_sum / weight.where(weight > 0, torch.inf))
+        shown = dict(output.shown)
+        if plan.device.type == "cpu" or len(self.unseen) >= _LOOK_EVERY_ON_GPU:
+            shown["loss"] = self._look()
+        # DDP averages gradients over processes; the loss of the batch is a sum over them.
+        share = (
+            output.loss_sum * processes.world / weight.where(weight > 0, torch.inf).to(output.loss_sum.dtype)
+        )
+        self.updater.update(share, state.step)
+        state.step += 1
+        state.step_in_epoch += 1
+        return shown
+
+    def _sums(self, output: StepOutput) -> Float64[Tensor, " 3"]:
+        """Return this process's loss sum, its weight, and whether it was asked to stop, to be added over processes."""
+        device = self.plan.device
+        weight = torch.as_tensor(output.weight, dtype=torch.float64, device=device).detach().reshape(())
+        is_stopping = torch.tensor(float(self.interruption.is_requested), dtype=torch.float64, device=device)
+        return torch.stack([output.loss_sum.detach().double().reshape(()), weight, is_stopping])
+
+    def _look(self) -> float:
+        """Return the newest loss after checking all that were not looked at yet."""
+        losses = torch.stack(self.unseen).tolist()
+        self.unseen.clear()
+        for loss in losses:
+            self.n_seen += 1
+            if not math.isfinite(loss):
+                self._diverged(f"the loss of {self.plan.name}", step=self.n_seen, seen=loss)
+        return losses[-1]
+
+    def _diverged(self, what: str, *, step: int, seen: object) -> NoReturn:
+        rate = self.updater.learning_rate(step - 1)
+        kept = self.keeper.kept_step
+        last = "no checkpoint was written" if kept is None else f"the last checkpoint (step {kept}) is intact"
+        raise DivergenceError(
+            f"{what} is not finite in step {step} with learning rate {rate:.3g}; {last}",
+            seen=seen,
+            remedy="lower learning_rate, set clip_norm=1 or precision=float32, and look for NaN in the data",
+        )
+
+    def _pause(self) -> None:
+        """Stop here if that was asked for, or write a checkpoint if it is time."""
+        if self.must_stop:
+            self._stop()
+        if self.keeper.is_due():
+            self._save()
+
+    def _stop(self) -> NoReturn:
+        """Write a checkpoint and leave; every process comes here after the same step."""
+        self._save()
+        self.processes.wait()
+        kept = "a checkpoint was written" if self.keeper.store else "nothing was kept"
+        raise Interrupted(
+            f"{self.plan.name} was stopped after {self.state.step} of at most {self.updater.n_steps} steps; {kept}",
+            seen=self.interruption.signal_name,
+            remedy="run the same command again to go on",
+        )
+
+    def _end_epoch(self, meter: Meter) -> None:
+        """Validate, note the epoch, remember its weights if they are the best."""
+        state, settings = self.state, self.plan.settings
+        if self.unseen:
+            self._look()
+        values = self._validate()
+        loss_sum, weight = self.totals.tolist()
+        record = {"epoch": state.epoch + 1, "step": state.step, "loss": loss_sum / weight if weight else 0.0}
+        record["learning_rate"] = self.updater.learning_rate(state.step - 1)
+        record |= values
+        state.records.append(record)
+        state.epoch += 1
+        state.step_in_epoch = 0
+        self.totals.zero_()
+        if settings.patience and state.judge(self._monitored(record), settings.monitor_mode):
+            self.best = {
+                name: tensor.detach().clone() for name, tensor in self.plan.model.state_dict().items()
+            }
+        meter.advance(0, epoch=state.epoch, **values)
+        logger.debug("%s: %s", self.plan.name, record)
+
+    def _monitored(self, record: Mapping[str, float]) -> float:
+        settings = self.plan.settings
+        if settings.monitor not in record:
+            raise ConfigError(
+                f"{self.plan.name} has no value to monitor",
+                seen=f"monitor={settings.monitor}",
+                allowed=", ".join(name for name in record if name not in ("epoch", "step", "learning_rate")),
+                remedy="set monitor to one of these, or patience=0",
+            )
+        return record[settings.monitor]
+
+    def _validate(self) -> dict[str, float]:
+        """Return validation values, computed by the main process; a signal stops it at once, before it counts."""
+        if self.plan.validate is None:
+            return {}
+        answer: bytes | None = None
+        if self.processes.is_main:
+            try:
+                with preserved_generators(), self.interruption.at_once():
+                    values = self.plan.validate()
+                answer = json.dumps({name: float(value) for name, value in values.items()}).encode()
+            except StoppedAtOnce:
+                answer = b"null"
+        told: dict[str, float] | None = json.loads(self.processes.tell_all(answer))
+        if told is None:
+            self._stop()
+        return told
+
+    def _finish(self) -> None:
+        """Bring back the best weights and write the last checkpoint, which needs no more than they."""
+        if self.best:
+            self.plan.model.load_state_dict(self.best)
+        self.best = {}
+        self.updater.optimizer.zero_grad(set_to_none=True)
+        self.state.is_finished = True
+        self._save()
+
+    def _save(self) -> None:
+        """Write everything down; only finite weights are ever written."""
+        if self.unseen:
+            self._look()
+        if self.keeper.store is None or not self.processes.is_main:
+            return
+        weights = self.plan.model.state_dict()
+        for name, tensor in weights.items():
+            if not torch.isfinite(tensor).all():
+                self._diverged(
+                    f"weight {name} of {self.plan.name}", step=self.state.step, seen="NaN or infinity"
+                )
+        tensors = with_prefix("model", weights)
+        if not self.state.is_finished:
+            tensors |= with_prefix("best", self.best) | with_prefix("optimizer", self.updater.tensors())
+            tensors["totals"] = self.totals
+        self.keeper.save(self.state, tensors, scaler=self.updater.scaler.state_dict())
+
+    def _resume(self) -> None:
+        """Take over the newest sound checkpoint, if there is one."""
+        found = self.keeper.load()
+        if found is None:
+            return
+        self.state = found.state
+        self.n_seen = self.state.step
+        self.plan.model.load_state_dict(under_prefix("model", found.tensors))
+        if self.state.is_finished:
+            logger.info("%s: finished before", self.plan.name)
+            return
+        logger.info("%s: going on after step %d", self.plan.name, self.state.step)
+        device = self.plan.device
+        self.best = {name: t.to(device) for name, t in under_prefix("best", found.tensors).items()}
+        self.updater.restore(under_prefix("optimizer", found.tensors), found.scaler)
+        self.totals.copy_(found.tensors["totals"])
+
+    def _meter(self) -> contextlib.AbstractContextManager[Meter]:
+        """Follow the samples that are still to come; only the main process shows them."""
+        left = self.plan.settings.epochs - self.state.epoch
+        behind = self.bounds[self.state.step_in_epoch - 1][1] if self.state.step_in_epoch else 0
+        total = left * len(self.plan.batches) - behind
+        if self.processes.is_main:
+            return progress(self.plan.name, total, "samples")
+        return contextlib.nullcontext(Meter(self.plan.name, total, "samples", show=lambda meter: None))
