@@ -1,6 +1,7 @@
 """From the columns of a file to genes: renamed, summed where several columns are one gene, dropped where unknown."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
@@ -36,23 +37,28 @@ class ColumnMap:
         composed[kept] = target[self.target[kept]]
         return ColumnMap.build(composed, n_genes, average=average)
 
-    @property
+    @cached_property
     def is_identity(self) -> bool:
         """Whether every column is a gene of its own, in order."""
         same_length = len(self.target) == self.n_genes
         return same_length and bool((self.target == np.arange(self.n_genes)).all())
 
-    @property
+    @cached_property
     def is_ordered(self) -> bool:
         """Whether the kept columns ascend and no two share a gene."""
         return bool((np.diff(self.target[self.target >= 0]) > 0).all())
+
+    @cached_property
+    def is_one_to_one(self) -> bool:
+        """Whether no two columns share a gene."""
+        return bool(np.bincount(self.target[self.target >= 0], minlength=1).max() <= 1)
 
     def apply(self, rows: RawRows) -> RawRows:
         """Return the rows over genes; genes of a row ascend."""
         if self.is_identity:
             return rows
         lengths = np.empty(len(rows.indptr) - 1, np.int64)
-        if self.is_ordered:
+        if self.is_one_to_one:
             count_kept(rows.indptr, rows.indices, self.target, lengths)
         else:
             count_distinct(rows.indptr, rows.indices, self.target, self.n_genes, lengths)

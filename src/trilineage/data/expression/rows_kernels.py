@@ -7,10 +7,13 @@ from numba import njit, prange
 
 _TABLE = 64
 """Counts below this take their logarithm from a table made once per cell: most counts are 1, 2 or 3."""
-_SPARSE = 64
-"""Sorting the genes of a row pays where fewer than one gene in so many is expressed; else all genes are scanned."""
 _CHUNKS = 32
 """Pieces of a batch that own a dense accumulator each; fixed, so that threads never change a result."""
+_ONE = np.uint64(1)
+_DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
+"""Its 64 shifts differ in the upper six bits, so a single bit times it tells which bit it was."""
+_BIT_OF = np.zeros(64, np.int64)
+_BIT_OF[[((0x03F79D71B4CB0A89 << bit) & (2**64 - 1)) >> 58 for bit in range(64)]] = np.arange(64)
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -105,46 +108,50 @@ def count_distinct(indptr, indices, target, n_targets, out):
     """Count per row the distinct targets of its columns."""
     n_rows = len(out)
     for chunk in prange(_CHUNKS):
-        seen = np.full(n_targets, -1, np.int64)
+        words = np.zeros(n_targets // 64 + 1, np.uint64)
         for i in range(chunk * n_rows // _CHUNKS, (chunk + 1) * n_rows // _CHUNKS):
             n = 0
             for j in range(indptr[i], indptr[i + 1]):
                 column = target[indices[j]]
-                if column >= 0 and seen[column] != i:
-                    seen[column] = i
-                    n += 1
+                if column >= 0:
+                    bit = _ONE << np.uint64(column & 63)
+                    n += (words[column >> 6] & bit) == 0
+                    words[column >> 6] |= bit
+            for j in range(indptr[i], indptr[i + 1]):
+                column = target[indices[j]]
+                if column >= 0:
+                    words[column >> 6] = 0
             out[i] = n
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def map_and_sum(indptr, indices, values, target, weight, n_targets, out_indptr, out_indices, out_values):
-    """Rename columns, adding up (with weights) those that share a target; columns come out ascending."""
+    """Rename columns, adding up (with weights) those that share a target; columns come out ascending.
+
+    The targets of a row are marked in a bitmap, which gives them back in order without sorting.
+    """
     n_rows = len(indptr) - 1
     for chunk in prange(_CHUNKS):
         total = np.zeros(n_targets, np.float64)
-        seen = np.full(n_targets, -1, np.int64)
+        words = np.zeros(n_targets // 64 + 1, np.uint64)
         for i in range(chunk * n_rows // _CHUNKS, (chunk + 1) * n_rows // _CHUNKS):
-            place = out_indptr[i]
             for j in range(indptr[i], indptr[i + 1]):
                 column = target[indices[j]]
                 if column >= 0:
-                    if seen[column] != i:
-                        seen[column] = i
-                        total[column] = 0.0
-                        out_indices[place] = column
-                        place += 1
+                    words[column >> 6] |= _ONE << np.uint64(column & 63)
                     total[column] += weight[indices[j]] * values[j]
-            first = out_indptr[i]
-            if (place - first) * _SPARSE < n_targets:
-                out_indices[first:place] = np.sort(out_indices[first:place])
-            else:
-                k = first
-                for column in range(n_targets):
-                    if seen[column] == i:
-                        out_indices[k] = column
-                        k += 1
-            for k in range(first, place):
-                out_values[k] = total[out_indices[k]]
+            place = out_indptr[i]
+            for k in range(len(words)):
+                word = words[k]
+                while word != 0:
+                    lowest = word & (~word + _ONE)
+                    column = k * 64 + _BIT_OF[(lowest * _DE_BRUIJN) >> np.uint64(58)]
+                    out_indices[place] = column
+                    out_values[place] = total[column]
+                    total[column] = 0.0
+                    place += 1
+                    word ^= lowest
+                words[k] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -161,7 +168,7 @@ def inspect_rows(indptr, indices, values, n_columns):
     """Count what is wrong with rows: out of range, not finite, zero, out of order."""
     found = np.zeros(4, np.int64)
     for i in range(len(indptr) - 1):
-        previous = -1
+        previous = np.int64(-1)
         for j in range(indptr[i], indptr[i + 1]):
             column = np.int64(indices[j])
             value = values[j]

@@ -1,0 +1,208 @@
+"""The rna recipe: from expression to a diagnosis with reasons.
+
+Read from top to bottom. The modules it uses, in the order of the work:
+
+    _rna_config                         every option, with defaults
+    data.expression.open                the file, in memory or on disk
+    data.expression.populations         progenitors, monocytes, lymphocytes
+    data.cohort, data.splits            patients, labels, and a split that cannot leak
+    _rna_material                       the four above, joined
+    training.diagnosis                  encoder, then classifier, inside one training part
+    models.autoencoder, models.classifiers, models.graph, models.diagnoser
+    training.objectives, training.loop  the losses and the one loop
+    evaluation.calibration              temperature on validation patients
+    _rna_fold                           the five above for one split
+    _rna_selection                      options chosen inside the training part
+    evaluation.baselines, evaluation.null, evaluation.intervals, evaluation.comparison
+    _rna_scores                         the model beside baselines and null
+    core.artifacts                      the Run
+    _rna_store                          what is written to the Run, and read back
+    _rna_predict, _rna_transfer, _rna_explain, _rna_study   what is done with it
+
+References
+----------
+Bo, Gu, Sun. Deep Learning Approaches for Blood Disease Diagnosis Across Hematopoietic Lineages. arXiv 2503.20049. The
+published split is by cells; here the donor is the unit of splits, scores, weights and intervals.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trilineage.core.artifacts import Run
+from trilineage.data.splits import Split
+from trilineage.evaluation.intervals import pool_predictions
+from trilineage.pipelines._rna_config import Config
+
+from trilineage.pipelines._rna_fold import Fold, fit_fold, whole_split
+from trilineage.pipelines._rna_material import Material, describe_material, gather, split_patients
+from trilineage.pipelines._rna_predict import Diagnosis, predict_file
+from trilineage.pipelines._rna_scores import baseline_predictions, null_scores, score_subjects
+from trilineage.pipelines._rna_selection import select_options
+from trilineage.pipelines._rna_store import (
+    FINAL,
+    fold_name,
+    open_run,
+    workplace,
+    workplace_of,
+    write_fold,
+    write_results,
+)
+from trilineage.pipelines._rna_study import study_variants
+from trilineage.pipelines._rna_transfer import transfer_run
+from trilineage.training.diagnosis import Place
+from trilineage.training.distributed import main_process_first
+
+__all__ = ["Config", "Diagnosis", "explain", "fit", "predict", "study", "transfer"]
+
+logger = logging.getLogger(__name__)
+
+
+def fit(
+    config: Config, out: Path | str, *, device: str = "auto", overwrite: bool = False, baselines: bool = True
+) -> Run:
+    """Learn to diagnose from expression data and score the result on patients held out.
+
+    The patients are split; encoder, classifier, temperature, baselines and any choice of options are fitted inside
+    the training part. With several splits (cross-validation, leave-one-site-out) the scores are those of the pooled
+    test predictions, and the model that is kept is fitted once more on everyone.
+
+    Parameters
+    ----------
+    config
+        All options; see `Config`.
+    out
+        Folder of the Run. If it holds an unfinished Run of the same configuration, work goes on where it stopped;
+        a finished one is returned as it is.
+    device
+        `auto`, `cpu`, `cuda` or `cuda:N`.
+    overwrite
+        Remove a Run that is there.
+    baselines
+        Whether baselines and null are fitted beside the model (a study needs them once).
+
+    Raises
+    ------
+    DataError, LeakageError, ConfigError, ArtifactError
+        As the parts; nothing that was finished is lost.
+    Interrupted
+        On SIGTERM or Ctrl-C, after a checkpoint was written.
+    """
+    material = gather(config)
+    splits = split_patients(material, config)
+    run = open_run(config, material, Path(out), place=workplace(config, device), overwrite=overwrite)
+    if run.is_complete:
+        logger.info("%s is complete; nothing to do", run.path)
+        return run
+    place = workplace_of(run, config, device)
+    folds = [_fit_split(run, material, split, config, place.stage(fold_name(i))) for i, split in enumerate(splits)]
+    if len(splits) > 1:
+        _fit_split(run, material, whole_split(material, config), config, place.stage(FINAL))
+    with main_process_first(place.processes):
+        if place.processes.is_main:
+            run.write_json("cohort.json", describe_material(material))
+            _score(run, material, folds, config, place, baselines=baselines)
+            run.finish()
+    return Run.open(run.path)
+
+
+def _fit_split(run: Run, material: Material, split: Split, config: Config, place: Place) -> Fold:
+    """Choose options and fit inside one split, and keep the weights under the name of the stage."""
+    chosen = select_options(material, split, config, place)
+    fold = fit_fold(material, split, chosen, place)
+    if place.processes.is_main:
+        write_fold(run, fold, chosen, material, place.name)
+    return fold
+
+
+def _score(
+    run: Run, material: Material, folds: Sequence[Fold], config: Config, place: Place, *, baselines: bool
+) -> None:
+    """Score the pooled test predictions beside baselines and null, and write the result."""
+    population = ", ".join(config.population.test or config.population.train) if material.cell_types is not None else "all"
+    predictions = {"model": pool_predictions([fold.prediction for fold in folds])}
+    if baselines:
+        predictions |= baseline_predictions(material, folds, config)
+    results = score_subjects(predictions, material, config, population=population)
+    if baselines and config.evaluation.n_nulls:
+        results.scores.extend(null_scores(material, folds, config, place, population=population))
+    write_results(run, material, folds, predictions, results)
+
+
+def predict(
+    run: Run | Path | str,
+    data: Path | str,
+    *,
+    out: Path | str | None = None,
+    min_gene_share: float | None = None,
+    device: str = "auto",
+    options: Mapping[str, Any] | None = None,
+) -> Diagnosis:
+    """Diagnose the samples of a new file.
+
+    Parameters
+    ----------
+    run
+        A finished Run of `fit`.
+    data
+        Expression in any supported format; genes are aligned to the model's and the alignment reported.
+    out
+        h5ad file to write: the input with `obsm["X_trilineage"]`, class probabilities, a table per patient and the
+        alignment report. None writes nothing.
+    min_gene_share
+        Least share of the model's genes, in [0, 1]; None is 0.5. Lower it at your own risk.
+    options
+        How to read the file, as fields of `ExpressionSettings` (`layer`, `patient_key`, `state`, ...).
+
+    Raises
+    ------
+    GeneAlignmentError
+        Too few genes in common.
+    """
+    return predict_file(run, Path(data), out=None if out is None else Path(out), min_gene_share=min_gene_share,
+                        device=device, options=options or {})
+
+
+def transfer(
+    run: Run | Path | str, *, to: Sequence[str], refine: str | None = None, device: str = "auto"
+) -> Run:
+    """Score the classifier of a Run on other cell populations without retraining (zero-shot).
+
+    Written to `transfer/` of the Run, per population, on patients held out: zero-shot, the same classifier on the
+    training patients (what a split by cells would report), the meaningless-label null on both, a classifier trained
+    on that population, and majority. With `refine` the autoencoder is fine-tuned on that population (hybrid) and the
+    classifier fitted again on the training population, and compared.
+    """
+    return transfer_run(run, to=tuple(to), refine=refine, device=device)
+
+
+def explain(
+    run: Run | Path | str, *, n_seeds: int = 3, reference: str = "rest", max_samples: int = 2000, device: str = "auto"
+) -> Run:
+    """Attribute each class to genes by integrated gradients, with intervals over patients and stability over seeds.
+
+    Written to `explain/` of the Run: `genes.csv`, `stability.json` and, for simulated data, `recovery.json`, the score of
+    the genes against the truth.
+    """
+    raise NotImplementedError
+
+
+def study(
+    config: Config,
+    out: Path | str,
+    *,
+    vary: Mapping[str, Sequence[Any]],
+    device: str = "auto",
+    overwrite: bool = False,
+) -> Run:
+    """Fit one model per combination of options, on the same split, and compare them over the same patients.
+
+    Parameters
+    ----------
+    vary
+        Values by dotted option, such as `{"autoencoder.n_latent": (128, 256, 512)}`; several options make a grid. The
+        first combination is the one that the others are compared with.
+    """
+    return study_variants(config, Path(out), vary=vary, device=device, overwrite=overwrite, fit=fit)
+
