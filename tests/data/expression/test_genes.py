@@ -13,7 +13,8 @@ def table(ids: list[str], symbols: list[str]) -> GeneTable:
 
 
 MODEL = table(
-    ["ENSG00000000001", "ENSG00000000002", "ENSG00000000003", "ENSG00000000004"], ["CD34", "MPO", "GATA1", "SEPT6"]
+    ["ENSG00000000001", "ENSG00000000002", "ENSG00000000003", "ENSG00000000004"],
+    ["CD34", "MPO", "GATA1", "SEPT6"],
 )
 
 
@@ -81,7 +82,9 @@ def test_the_report_counts_what_is_lost():
 
 def test_totals_are_corrected_by_the_share_the_matched_genes_held():
     share = np.array([0.1, 0.2, 0.3, 0.4])
-    assert align_genes(MODEL, table(["", ""], ["MPO", "SEPT6"]), model_share=share).expected_share == pytest.approx(0.6)
+    assert align_genes(
+        MODEL, table(["", ""], ["MPO", "SEPT6"]), model_share=share
+    ).expected_share == pytest.approx(0.6)
 
 
 def test_too_few_genes_are_refused_unless_the_threshold_is_lowered():

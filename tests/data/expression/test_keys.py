@@ -8,9 +8,16 @@ from trilineage.data.expression.keys import choose_keys
 
 
 def test_columns_are_guessed_by_their_usual_names_and_reported():
-    obs = pd.DataFrame({"Donor ID": ["a", "b"], "Disease": ["x", "y"], "CellType": ["t", "t"], "study": ["s", "r"]})
+    obs = pd.DataFrame(
+        {"Donor ID": ["a", "b"], "Disease": ["x", "y"], "CellType": ["t", "t"], "study": ["s", "r"]}
+    )
     chosen = choose_keys(obs, {})
-    assert chosen.keys == {"label": "Disease", "patient": "Donor ID", "cell_type": "CellType", "site": "study"}
+    assert chosen.keys == {
+        "label": "Disease",
+        "patient": "Donor ID",
+        "cell_type": "CellType",
+        "site": "study",
+    }
     assert any("'Donor ID' (guessed" in note for note in chosen.notes)
 
 
@@ -26,7 +33,10 @@ def test_a_constant_site_is_no_site():
 
 
 def test_an_empty_column_is_not_guessed():
-    assert choose_keys(pd.DataFrame({"donor": [None, None], "patient": ["a", "b"]}), {}).keys["patient"] == "patient"
+    assert (
+        choose_keys(pd.DataFrame({"donor": [None, None], "patient": ["a", "b"]}), {}).keys["patient"]
+        == "patient"
+    )
 
 
 def test_a_column_asked_for_is_taken():
@@ -36,5 +46,7 @@ def test_a_column_asked_for_is_taken():
 
 def test_a_missing_column_is_refused_with_the_columns_there_are_and_the_nearest():
     obs = pd.DataFrame({"diseases": ["x"], "donor": ["a"]})
-    with pytest.raises(ColumnError, match=r"'disease' \(label\).*allowed: diseases, donor.*Did you mean 'diseases'"):
+    with pytest.raises(
+        ColumnError, match=r"'disease' \(label\).*allowed: diseases, donor.*Did you mean 'diseases'"
+    ):
         choose_keys(obs, {"label": "disease"})

@@ -7,13 +7,43 @@ from trilineage.core.errors import EmptyPopulationError
 from trilineage.data.expression.populations import guess_progenitors, population_table, select_population
 
 PBMC = np.array(
-    ["B_cell", "CD14", "CD16", "CD4", "CD8", "DCs", "HSC", "Lymph_prolif", "MAIT", "Mono_prolif", "NK_16hi"]
-    + ["Plasmablast", "Platelets", "RBC", "Treg", "gdT", "pDC"]
+    [
+        "B_cell",
+        "CD14",
+        "CD16",
+        "CD4",
+        "CD8",
+        "DCs",
+        "HSC",
+        "Lymph_prolif",
+        "MAIT",
+        "Mono_prolif",
+        "NK_16hi",
+        "Plasmablast",
+        "Platelets",
+        "RBC",
+        "Treg",
+        "gdT",
+        "pDC",
+    ]
 )
 MARROW = np.array(
-    ["HSCs & MPPs", "Lymphomyeloid prog", "Early erythroid progenitor", "Erythro-myeloid progenitors", "Plasma cells"]
-    + ["Classical Monocytes", "Non-classical monocytes", "CD56dimCD16+ NK cells", "Plasmacytoid dendritic cells"]
-    + ["CD4+ naive T cells", "Mature naive B cells", "GammaDelta T cells", "Myelocytes", "Multipotent progenitors"]
+    [
+        "HSCs & MPPs",
+        "Lymphomyeloid prog",
+        "Early erythroid progenitor",
+        "Erythro-myeloid progenitors",
+        "Plasma cells",
+        "Classical Monocytes",
+        "Non-classical monocytes",
+        "CD56dimCD16+ NK cells",
+        "Plasmacytoid dendritic cells",
+        "CD4+ naive T cells",
+        "Mature naive B cells",
+        "GammaDelta T cells",
+        "Myelocytes",
+        "Multipotent progenitors",
+    ]
 )
 
 
@@ -31,7 +61,13 @@ def test_lymphocytes_of_two_vocabularies():
         {"B_cell", "CD4", "CD8", "MAIT", "NK_16hi", "Plasmablast", "Treg", "gdT"}
     )
     assert chosen(MARROW, "LYMPHOCYTE") == (
-        {"Plasma cells", "CD56dimCD16+ NK cells", "CD4+ naive T cells", "Mature naive B cells", "GammaDelta T cells"}
+        {
+            "Plasma cells",
+            "CD56dimCD16+ NK cells",
+            "CD4+ naive T cells",
+            "Mature naive B cells",
+            "GammaDelta T cells",
+        }
     )
 
 
@@ -46,7 +82,9 @@ def test_progenitors_of_two_vocabularies():
     )
 
 
-@pytest.mark.parametrize("name", ["HSC", "MPP", "CMP", "GMP", "MEP", "CLP", "LMPP", "CD34+", "HSC/MPP", "Blast"])
+@pytest.mark.parametrize(
+    "name", ["HSC", "MPP", "CMP", "GMP", "MEP", "CLP", "LMPP", "CD34+", "HSC/MPP", "Blast"]
+)
 def test_short_names_of_progenitors(name):
     assert guess_progenitors(np.array([name, "Neutrophil"])) == (name,)
 

@@ -45,7 +45,11 @@ def test_equal_totals_are_counts_per_million(per_million):
 
 @pytest.mark.parametrize(
     ("kind", "logarithm", "total"),
-    [("log1p", np.log1p, 1e4), ("log10", lambda x: np.log10(x + 1), 1e6), ("log2", lambda x: np.log2(x + 1), 1e6)],
+    [
+        ("log1p", np.log1p, 1e4),
+        ("log10", lambda x: np.log10(x + 1), 1e6),
+        ("log2", lambda x: np.log2(x + 1), 1e6),
+    ],
 )
 def test_logarithms_are_told_apart_by_their_totals(per_million, kind, logarithm, total):
     state = detect_state(rows_of(logarithm(per_million * total / 1e6)), 300)

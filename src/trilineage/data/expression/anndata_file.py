@@ -4,10 +4,11 @@ The element layout is AnnData's on-disk format 0.1.0 (encoding-type attributes);
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Shaped
 
 from trilineage.core.errors import ColumnError, FormatError
 from trilineage.data.expression.matrices import (
@@ -19,6 +20,7 @@ from trilineage.data.expression.matrices import (
 )
 
 
+@runtime_checkable
 class Node(Protocol):
     """A group or an array of a hierarchical file."""
 
@@ -27,9 +29,8 @@ class Node(Protocol):
         """Whether it has children."""
         ...
 
-    @property
     def attributes(self) -> Mapping[str, Any]:
-        """The attributes."""
+        """Return the attributes."""
         ...
 
     def names(self) -> list[str]:
@@ -44,7 +45,7 @@ class Node(Protocol):
         """Return the array, unread."""
         ...
 
-    def values(self) -> np.ndarray[Any, Any]:
+    def values(self) -> Shaped[np.ndarray, "*axes"]:
         """Return the whole array."""
         ...
 
@@ -94,7 +95,7 @@ def read_matrix(node: Node, name: str) -> Matrix:
     """Read a matrix element: dense, or sparse by rows or by columns (turned into rows in memory)."""
     if not node.is_group:
         return DenseMatrix(node.array())
-    attributes = node.attributes
+    attributes = node.attributes()
     parts = (node.child("data").array(), node.child("indices").array(), node.child("indptr").array())
     shape = _shape(attributes.get("shape", attributes.get("h5sparse_shape")), name)
     kind = str(attributes.get("encoding-type", attributes.get("h5sparse_format", ""))).removesuffix("_matrix")
@@ -112,7 +113,7 @@ def read_frame(node: Node, name: str) -> pd.DataFrame:
             f"'{name}' is written in the layout of anndata before 0.7",
             remedy="open and write the file with a current anndata",
         )
-    index_name = str(node.attributes.get("_index", "_index"))
+    index_name = str(node.attributes().get("_index", "_index"))
     index = read_column(node.child(index_name), index_name)
     if index.ndim != 1:
         raise FormatError(f"the names of '{name}' are no list", seen=f"shape {index.shape}")
@@ -170,7 +171,7 @@ def _categorical(node: Node, name: str) -> pd.Categorical:
 
 def _column_names(node: Node, index_name: str) -> list[str]:
     present = [column for column in node.names() if column not in (index_name, "__categories")]
-    order = node.attributes.get("column-order")
+    order = node.attributes().get("column-order")
     if order is None:
         return present
     listed = [str(column) for column in np.asarray(order, dtype=object).reshape(-1)]

@@ -1,10 +1,9 @@
 """A whole matrix in memory in about three bytes per value: uint16 gene, uint8 count with a list of large counts."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64, Shaped, UInt
 
 from trilineage.core.errors import MatrixError
 from trilineage.data.expression.matrices import Matrix
@@ -26,9 +25,9 @@ class CompactRows:
     def __init__(
         self,
         indptr: Int64[np.ndarray, " row_plus_1"],
-        columns: np.ndarray[Any, Any],
-        stored: np.ndarray[Any, Any],
-        large: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
+        columns: UInt[np.ndarray, " nnz"],
+        stored: Shaped[np.ndarray, " nnz"],
+        large: tuple[Int64[np.ndarray, " large"], Float32[np.ndarray, " large"]],
         n_columns: int,
     ):
         self.indptr, self.columns, self.stored, self.n_columns = indptr, columns, stored, n_columns
@@ -101,7 +100,7 @@ def compact_rows(
     return _with_wider_counts(compact) if len(large_lists[0]) > _LARGE_SHARE * max(1, indptr[-1]) else compact
 
 
-def require_counts(values: np.ndarray[Any, Any]) -> None:
+def require_counts(values: Float32[np.ndarray, " nnz"]) -> None:
     """Refuse values that cannot be counts.
 
     Raises
@@ -131,20 +130,20 @@ def _with_wider_counts(compact: CompactRows) -> CompactRows:
 class _Growing:
     """An array filled from the front: allocated once for sparse files, in pieces where the size is unknown."""
 
-    def __init__(self, dtype: np.dtype[Any], n_stored: int, matrix: Matrix):
+    def __init__(self, dtype: np.dtype, n_stored: int, matrix: Matrix):
         self._dtype, self._n = dtype, 0
         self._is_dense = n_stored == matrix.n_rows * matrix.n_columns
-        self._pieces: list[np.ndarray[Any, Any]] = []
+        self._pieces: list[np.ndarray] = []
         self._whole = np.empty(0 if self._is_dense else n_stored, dtype)
 
-    def append(self, values: np.ndarray[Any, Any]) -> None:
+    def append(self, values: Shaped[np.ndarray, " added"]) -> None:
         if self._is_dense:
             self._pieces.append(values.astype(self._dtype))
         else:
             self._whole[self._n : self._n + len(values)] = values
         self._n += len(values)
 
-    def done(self) -> np.ndarray[Any, Any]:
+    def done(self) -> Shaped[np.ndarray, " nnz"]:
         if self._is_dense:
             return np.concatenate(self._pieces) if self._pieces else self._whole
         return self._whole[: self._n]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ _LEAST_CONTENT = 25
 """Samples with fewer expressed genes can be equal by chance; their name is part of their hash."""
 
 
+@runtime_checkable
 class RowStore(Protocol):
     """Where rows come from: compact in memory, or blocks on disk."""
 

@@ -20,8 +20,8 @@ class DiskRows:
 
     `order` cuts the wanted rows into blocks of `block_size` consecutive rows of the file, shuffles the blocks, and
     shuffles the rows of `shuffle_blocks` blocks together (the shuffle buffer). `take`n in that order, every block is
-    read once: the blocks of two buffers are kept, and those of the next buffer are read ahead by one thread, which
-    changes nothing but the time.
+    read once: a buffer is kept until a batch has left it, and the next one is read ahead by one thread, which changes
+    nothing but the time. At most three buffers are held.
 
     Parameters
     ----------
@@ -51,7 +51,8 @@ class DiskRows:
         self._block_size, self._shuffle_blocks = block_size, shuffle_blocks
         self._cache: OrderedDict[int, RawRows | Future[RawRows]] = OrderedDict()
         self._reader: ThreadPoolExecutor | None = None
-        self._next_block: dict[int, list[int]] = {}
+        self._buffer_of: dict[int, int] = {}
+        self._following: dict[int, list[int]] = {}
 
     @property
     def nbytes(self) -> int:
@@ -63,6 +64,8 @@ class DiskRows:
         self, positions: Int64[np.ndarray, " cell"], rng: np.random.Generator
     ) -> Int64[np.ndarray, " cell"]:
         """Return the positions block-wise shuffled; a pure function of positions, generator and block options."""
+        if not len(positions):
+            return positions
         positions = np.sort(positions)
         _, starts = np.unique(positions // self._block_size, return_index=True)
         pieces = np.split(positions, starts[1:])
@@ -70,16 +73,17 @@ class DiskRows:
         buffers = [turn[i : i + self._shuffle_blocks] for i in range(0, len(turn), self._shuffle_blocks)]
         mixed = [rng.permutation(np.concatenate([pieces[k] for k in buffer])) for buffer in buffers]
         self._expect([[int(pieces[k][0]) // self._block_size for k in buffer] for buffer in buffers])
-        return np.concatenate(mixed) if mixed else positions
+        return np.concatenate(mixed)
 
     def gather(self, positions: Int64[np.ndarray, " cell"]) -> RawRows:
         """Return rows in the order asked for; blocks not in the cache are read."""
-        blocks, inverse = np.unique(positions // self._block_size, return_inverse=True)
-        by_block = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
+        found, inverse = np.unique(positions // self._block_size, return_inverse=True)
+        blocks = found.tolist()
+        cells_of = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
         parts = []
         lengths = np.zeros(len(positions) + 1, np.int64)
         self._read_ahead(blocks)
-        for block, cells in zip(blocks.tolist(), by_block, strict=True):
+        for block, cells in zip(blocks, cells_of, strict=bool(blocks)):
             rows = self._block(block)
             local = positions[cells] - block * self._block_size
             lengths[cells + 1] = rows.indptr[local + 1] - rows.indptr[local]
@@ -88,7 +92,7 @@ class DiskRows:
         indices, values = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
         for rows, starts, cells in parts:
             copy_rows(starts, rows.indices, rows.values, cells, indptr, indices, values)
-        self._forget(len(blocks))
+        self._forget(blocks)
         return RawRows(indptr, indices, values)
 
     def close(self) -> None:
@@ -114,26 +118,30 @@ class DiskRows:
         return rows
 
     def _expect(self, buffers: list[list[int]]) -> None:
-        """Remember for each buffer the blocks of the one after it."""
-        self._next_block = {}
+        """Remember the buffer of each block, and for each buffer the blocks of the one after it."""
+        self._buffer_of = {block: k for k, buffer in enumerate(buffers) for block in buffer}
+        self._following = {}
         for buffer, following in pairwise(buffers):
-            for place, block in enumerate(buffer):
-                share = slice(
-                    place * len(following) // len(buffer), (place + 1) * len(following) // len(buffer)
-                )
-                self._next_block[block] = sorted(following)[share]
+            shares = np.array_split(np.sort(following), len(buffer))
+            self._following |= {block: share.tolist() for block, share in zip(buffer, shares, strict=True)}
 
-    def _read_ahead(self, blocks: Int64[np.ndarray, " block"]) -> None:
+    def _read_ahead(self, blocks: list[int]) -> None:
         """Hand the reader the blocks of the next buffer, the first time a block of this one is used."""
-        if self._reader is None and self._next_block:
+        if self._reader is None and self._following:
             self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="expression-reader")
-        for block in blocks.tolist():
-            for following in self._next_block.pop(block, ()):
+        for block in blocks:
+            for following in self._following.pop(block, ()):
                 if following not in self._cache and self._reader is not None:
                     self._cache[following] = self._reader.submit(self._read, following)
 
-    def _forget(self, n_in_use: int) -> None:
-        while len(self._cache) > max(2 * self._shuffle_blocks, n_in_use):
-            _, dropped = self._cache.popitem(last=False)
+    def _forget(self, blocks: list[int]) -> None:
+        """Drop the blocks of finished buffers; without a known order, those not used for longest."""
+        first = min((self._buffer_of.get(block, 0) for block in blocks), default=0)
+        in_use = set(blocks)
+        finished = [block for block in self._cache if self._buffer_of.get(block, first) < first]
+        n_too_many = len(self._cache) - len(finished) - len(in_use) - 2 * self._shuffle_blocks
+        unused = [block for block in self._cache if block not in in_use and block not in finished]
+        for block in [*finished, *unused[: max(0, n_too_many)]]:
+            dropped = self._cache.pop(block)
             if isinstance(dropped, Future):
                 dropped.cancel()

@@ -7,6 +7,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from jaxtyping import Shaped
 
 from trilineage.core.errors import FormatError
 
@@ -16,8 +17,12 @@ _LARGEST_RATIO = 1100
 """Deflate cannot shrink by more than 1,032; anything above is a claim, not data."""
 _FREE_BYTES = 1_000_000
 """Small claims need no proof."""
-_STRING_BLOCK = 2048
-"""Texts read at once; each may claim to be as long as the file."""
+_FREE_CHUNK_BYTES = 16_000_000
+"""A chunk may be larger than its dataset (one that was made to grow), but not by more."""
+_STRING_BLOCK = 512
+"""Most texts read at once, after a careful start: each may claim to be as long as the file."""
+_LONG_TEXT = 10_000
+"""Letters above which names, on average, are no names; only these are held against the size of the file."""
 _MISSING_FILTERS = "compression filter that is not installed here"
 _FOREIGN_FAILURES = (
     OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, UnicodeError, OverflowError,
@@ -50,9 +55,8 @@ class HDF5Node:
         """Whether it has children (else it is an array)."""
         return isinstance(self._item, h5py.Group)
 
-    @property
     def attributes(self) -> Mapping[str, Any]:
-        """The attributes, texts as str."""
+        """Return the attributes, texts as str."""
         with reading(self._guard.path):
             return {name: _plain(value) for name, value in self._item.attrs.items()}
 
@@ -97,7 +101,7 @@ class HDF5Node:
                 return np.memmap(self._guard.path, dtype=dtype, mode="r", offset=offset, shape=shape)
         return _GuardedArray(self._item, self._guard.path)
 
-    def values(self) -> np.ndarray[Any, Any]:
+    def values(self) -> Shaped[np.ndarray, "*axes"]:
         """Return the whole array; texts as str."""
         if self.is_group:
             raise FormatError(f"'{self._item.name}' is a group where an array should be")
@@ -167,7 +171,8 @@ class _Guard:
         self._stored += stored
         is_plain = dataset.chunks is None
         limit = stored if is_plain and claimed > _FREE_BYTES else _LARGEST_RATIO * stored + _FREE_BYTES
-        if max(claimed, chunk) > limit or self._stored > 2 * self._size + _FREE_BYTES:
+        is_oversized = chunk > claimed + _FREE_CHUNK_BYTES
+        if is_oversized or max(claimed, chunk) > limit or self._stored > 2 * self._size + _FREE_BYTES:
             raise FormatError(
                 f"'{name}' claims more data than the file holds",
                 seen=f"{max(claimed, chunk):,} bytes claimed, {stored:,} stored, file of {self._size:,}",
@@ -186,7 +191,7 @@ class _Guard:
                     remedy="write the file again with gzip",
                 )
 
-    def texts(self, dataset: h5py.Dataset) -> np.ndarray[Any, Any]:
+    def texts(self, dataset: h5py.Dataset) -> Shaped[np.ndarray, "*axes"]:
         """Read texts in blocks and stop when they add up to more than the file could hold."""
         flat = dataset.shape == ()
         if not flat and len(dataset.shape) != 1:
@@ -194,13 +199,14 @@ class _Guard:
         if flat:
             return np.array(dataset.asstr(errors="replace")[()])
         texts: list[str] = []
-        n_letters = 0
-        for start in range(0, dataset.shape[0], _STRING_BLOCK):
-            block = dataset.asstr(errors="replace")[start : start + _STRING_BLOCK].tolist()
+        n_letters, step = 0, 8
+        while len(texts) < dataset.shape[0]:
+            block = dataset.asstr(errors="replace")[len(texts) : len(texts) + step].tolist()
+            step = min(2 * step, _STRING_BLOCK)
             n_letters += sum(map(len, block))
-            if n_letters > _LARGEST_RATIO * self._size + _FREE_BYTES:
-                raise FormatError("texts longer than the file that holds them", seen=f"{n_letters:,} letters")
             texts += block
+            if n_letters > 4 * self._size + _FREE_BYTES and n_letters > _LONG_TEXT * len(texts):
+                raise FormatError("texts longer than the file that holds them", seen=f"{n_letters:,} letters")
         return np.array(texts, dtype=object)
 
 
@@ -211,7 +217,7 @@ class _GuardedArray:
         self._dataset, self._path = dataset, path
         self.shape, self.dtype = dataset.shape, dataset.dtype
 
-    def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:
+    def __getitem__(self, key: Any) -> Shaped[np.ndarray, "*axes"]:
         with reading(self._path):
             return np.asarray(self._dataset[key])
 

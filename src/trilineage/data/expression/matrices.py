@@ -1,10 +1,10 @@
 """A matrix as a file stores it (row-wise, column-wise or dense), handed out as checked blocks of rows."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int, Int64, Integer, Shaped, UInt
 from scipy import sparse
 
 from trilineage.core.errors import FormatError, MatrixError
@@ -15,6 +15,7 @@ BLOCK_VALUES = 4_000_000
 """Values read at once when a whole matrix is walked: 32 MB of indices and values."""
 
 
+@runtime_checkable
 class ArrayLike(Protocol):
     """A NumPy array, or one on disk (HDF5, zarr) that gives slices as NumPy arrays."""
 
@@ -24,13 +25,14 @@ class ArrayLike(Protocol):
         ...
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype:
         """Type of the values."""
         ...
 
     def __getitem__(self, key: Any, /) -> Any: ...
 
 
+@runtime_checkable
 class Matrix(Protocol):
     """Samples x genes, in whatever layout."""
 
@@ -138,7 +140,7 @@ def csr_from_columns(
     starts = np.zeros(n_rows + 1, np.int64)
     np.cumsum(counts, out=starts[1:])
     cursor = starts[:-1].copy()
-    columns = np.empty(n_stored, _index_type(n_columns))
+    columns: UInt[np.ndarray, " nnz"] = np.empty(n_stored, _index_type(n_columns))
     values = np.empty(n_stored, np.float32)
     for start, stop in _column_blocks(pointers):
         first, last = int(pointers[start]), int(pointers[stop])
@@ -187,9 +189,9 @@ def checked_pointers(
 
 
 def checked_rows(
-    indptr: np.ndarray[Any, Any],
-    indices: np.ndarray[Any, Any],
-    values: np.ndarray[Any, Any],
+    indptr: Int[np.ndarray, " row_plus_1"],
+    indices: Integer[np.ndarray, " nnz"],
+    values: Shaped[np.ndarray, " nnz"],
     n_columns: int,
 ) -> RawRows:
     """Check a block and bring it to one form: int32 ascending columns, float32 values without zeros.
@@ -236,16 +238,16 @@ def join_rows(pieces: list[RawRows]) -> RawRows:
     return RawRows(np.concatenate(indptr), np.concatenate(indices), np.concatenate(values))
 
 
-def as_float32(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def as_float32(values: Shaped[np.ndarray, "*axes"]) -> Float32[np.ndarray, "*axes"]:
     """Return values as native float32 (too large ones become infinite, which the checks refuse)."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.ascontiguousarray(values, dtype=np.float32)
 
 
 def _canonical(
-    indptr: np.ndarray[Any, Any],
-    indices: np.ndarray[Any, Any],
-    values: np.ndarray[Any, Any],
+    indptr: Int[np.ndarray, " row_plus_1"],
+    indices: Int[np.ndarray, " nnz"],
+    values: Shaped[np.ndarray, " nnz"],
     n_columns: int,
 ) -> RawRows:
     rows = sparse.csr_matrix((values.copy(), indices.copy(), indptr), shape=(len(indptr) - 1, n_columns))
@@ -263,7 +265,7 @@ def _column_blocks(pointers: Int64[np.ndarray, " column_plus_1"]) -> Iterator[tu
         start = stop
 
 
-def _index_type(n_columns: int) -> type[np.unsignedinteger[Any]]:
+def _index_type(n_columns: int) -> type:
     return np.uint16 if n_columns <= 65_536 else np.uint32
 
 

@@ -36,7 +36,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Words that put a cell type into a group; a word stands alone between spaces, hyphens or other marks."""
 
-_NOT_LYMPHOCYTE = GROUPS["monocyte"] + GROUPS["dendritic"] + GROUPS["progenitors"]
+_NOT_LYMPHOCYTE = (r"mono\w*", *GROUPS["dendritic"], *GROUPS["progenitors"])
 _EXCLUDED: dict[str, tuple[str, ...]] = {
     "lymphocyte": _NOT_LYMPHOCYTE,
     "monocyte": (*GROUPS["progenitors"], r"nk\w*", r"natural killer", r"[tb] ?cells?", r"t", r"b", r"nkt"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from trilineage.core.errors import ColumnError, FormatError, MatrixError
 from trilineage.data.expression.anndata_file import RawTable
@@ -136,7 +137,7 @@ def _separator(path: Path, header: str) -> str:
     return by_frequency if by_frequency in header else ("," if ".csv" in path.name.lower() else "\t")
 
 
-def _orientation(frame: pd.DataFrame, is_number: np.ndarray) -> tuple[str, str]:  # type: ignore[type-arg]
+def _orientation(frame: pd.DataFrame, is_number: Bool[np.ndarray, " column"]) -> tuple[str, str]:
     """Guess which side holds the genes, and say why."""
     rows, columns = _gene_share(frame.index), _gene_share(frame.columns[is_number])
     if max(rows, columns) > 0.01 and rows != columns:
@@ -150,6 +151,6 @@ def _gene_share(names: pd.Index) -> float:
     return float(np.mean([_GENE_NAME.match(str(name)) is not None for name in names])) if len(names) else 0.0
 
 
-def _is_sample_column(columns: pd.Index, asked: Sequence[str]) -> np.ndarray:  # type: ignore[type-arg]
+def _is_sample_column(columns: pd.Index, asked: Sequence[str]) -> Bool[np.ndarray, " column"]:
     known = {name for names in CANDIDATES.values() for name in names} | set(_OTHER_OBS_COLUMNS)
     return np.array([str(c) in asked or str(c).lower() in known for c in columns], dtype=np.bool_)

@@ -3,10 +3,10 @@
 import gzip
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Shaped
 from scipy import io as scipy_io
 from scipy import sparse
 
@@ -100,12 +100,12 @@ def _named(var: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _expression_rows(var: pd.DataFrame) -> np.ndarray[Any, Any]:
+def _expression_rows(var: pd.DataFrame) -> Shaped[np.ndarray, "*axes"]:
     kept = (var["feature_type"] == _EXPRESSION).to_numpy()
     return kept if kept.any() else np.ones(len(var), np.bool_)
 
 
-def _without_other_features(table: RawTable, kept: np.ndarray[Any, Any]) -> RawTable:
+def _without_other_features(table: RawTable, kept: Shaped[np.ndarray, "*axes"]) -> RawTable:
     """Drop antibodies and guides; done by naming them, the matrix on disk stays as it is."""
     note = f"{int((~kept).sum())} features that are not gene expression are left out"
     var = table.var.assign(is_left_out=~kept)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from jaxtyping import Shaped
 
 from trilineage.core.errors import FormatError, UnsafeFileError
 
@@ -37,9 +38,8 @@ class ZarrNode:
         """Whether it has children (else it is an array)."""
         return isinstance(self._item, zarr.Group)
 
-    @property
     def attributes(self) -> Mapping[str, Any]:
-        """The attributes."""
+        """Return the attributes."""
         return dict(self._item.attrs)
 
     def names(self) -> list[str]:
@@ -70,7 +70,7 @@ class ZarrNode:
             raise FormatError(f"'{self._name}' is a group where an array should be")
         return _ReadableArray(self._item, self._name)
 
-    def values(self) -> np.ndarray[Any, Any]:
+    def values(self) -> Shaped[np.ndarray, "*axes"]:
         """Return the whole array; texts as str."""
         values = np.asarray(self.array()[...])
         if values.dtype.kind in "biuf":
@@ -119,7 +119,7 @@ class _ReadableArray:
         self._array, self._name = array, name
         self.shape, self.dtype = array.shape, array.dtype
 
-    def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:
+    def __getitem__(self, key: Any) -> Shaped[np.ndarray, "*axes"]:
         try:
             return np.asarray(self._array[key])
         except _FAILURES as error:
