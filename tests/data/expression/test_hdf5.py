@@ -1,5 +1,6 @@
 """HDF5 files that are damaged, lie about their size, or point elsewhere."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from trilineage.core.errors import FormatError
-from trilineage.data.expression.hdf5 import close_hdf5, open_hdf5, open_hdf5_node
+from trilineage.data.expression.hdf5 import open_hdf5, open_hdf5_node
 
 N_DAMAGED = 100
 
@@ -93,12 +94,24 @@ def test_an_honest_compressed_dataset_is_read(path):
     np.testing.assert_array_equal(first_child(path), values)
 
 
-def test_plain_data_are_mapped_and_not_copied(path):
+@pytest.mark.parametrize("key", [slice(None), slice(3, 7), slice(9, 2), slice(995, 2000), slice(0, 9, 2)])
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_slices_of_plain_and_packed_data_are_those_of_numpy(path, key, compression):
+    values = np.arange(3000.0).reshape(1000, 3)
     with h5py.File(path, "w") as file:
-        file.create_dataset("x", data=np.arange(1000.0))
-    node = open_hdf5_node(path)
-    assert isinstance(node.child("x").array(), np.memmap)
-    close_hdf5(node)
+        file.create_dataset("x", data=values, compression=compression)
+    with open_hdf5(path) as root:
+        np.testing.assert_array_equal(root.child("x").array()[key], values[key])
+
+
+def test_a_file_cut_short_after_it_was_opened_is_noticed(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=np.arange(100_000.0))
+    with open_hdf5(path) as root:
+        array = root.child("x").array()
+        os.truncate(path, 400_000)
+        with pytest.raises(FormatError, match="ends too early"):
+            array[:]
 
 
 @pytest.mark.parametrize(

@@ -6,45 +6,15 @@ import pytest
 from trilineage.core.errors import EmptyPopulationError
 from trilineage.data.expression.populations import guess_progenitors, population_table, select_population
 
-PBMC = np.array(
-    [
-        "B_cell",
-        "CD14",
-        "CD16",
-        "CD4",
-        "CD8",
-        "DCs",
-        "HSC",
-        "Lymph_prolif",
-        "MAIT",
-        "Mono_prolif",
-        "NK_16hi",
-        "Plasmablast",
-        "Platelets",
-        "RBC",
-        "Treg",
-        "gdT",
-        "pDC",
-    ]
-)
-MARROW = np.array(
-    [
-        "HSCs & MPPs",
-        "Lymphomyeloid prog",
-        "Early erythroid progenitor",
-        "Erythro-myeloid progenitors",
-        "Plasma cells",
-        "Classical Monocytes",
-        "Non-classical monocytes",
-        "CD56dimCD16+ NK cells",
-        "Plasmacytoid dendritic cells",
-        "CD4+ naive T cells",
-        "Mature naive B cells",
-        "GammaDelta T cells",
-        "Myelocytes",
-        "Multipotent progenitors",
-    ]
-)
+PBMC = np.array([
+    "B_cell", "CD14", "CD16", "CD4", "CD8", "DCs", "HSC", "Lymph_prolif", "MAIT", "Mono_prolif", "NK_16hi", "Plasmablast",
+    "Platelets", "RBC", "Treg", "gdT", "pDC",
+])  # fmt: skip
+MARROW = np.array([
+    "HSCs & MPPs", "Lymphomyeloid prog", "Early erythroid progenitor", "Erythro-myeloid progenitors", "Plasma cells",
+    "Classical Monocytes", "Non-classical monocytes", "CD56dimCD16+ NK cells", "Plasmacytoid dendritic cells",
+    "CD4+ naive T cells", "Mature naive B cells", "GammaDelta T cells", "Myelocytes", "Multipotent progenitors",
+])  # fmt: skip
 
 
 def chosen(kinds: np.ndarray, *names: str) -> set[str]:

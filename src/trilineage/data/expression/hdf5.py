@@ -1,5 +1,7 @@
 """HDF5 files opened with suspicion: links, filters and claimed sizes are checked before anything is read."""
 
+import os
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,16 +91,14 @@ class HDF5Node:
             return HDF5Node(item, self._guard)
 
     def array(self) -> Any:
-        """Return the dataset as something that slices: memory-mapped where it lies plain in the file."""
+        """Return the dataset as something that slices, without the HDF5 library where it lies plain in the file."""
         if self.is_group:
             raise FormatError(f"'{self._item.name}' is a group where an array should be")
         if self._item.dtype.kind not in "iufb":
             raise FormatError(f"'{self._item.name}' holds no numbers", seen=f"type {self._item.dtype}")
         offset = self._item.id.get_offset()
         if offset is not None and self._item.size and self._item.dtype.isnative:
-            shape, dtype = self._item.shape, self._item.dtype
-            with reading(self._guard.path):
-                return np.memmap(self._guard.path, dtype=dtype, mode="r", offset=offset, shape=shape)
+            return _PlainArray(self._item, offset, self._guard)
         return _GuardedArray(self._item, self._guard.path)
 
     def values(self) -> Shaped[np.ndarray, "*axes"]:
@@ -147,6 +147,7 @@ def open_hdf5_node(path: Path) -> HDF5Node:
 
 def close_hdf5(node: HDF5Node) -> None:
     """Close the file a node belongs to."""
+    node._guard.close()
     node._item.file.close()
 
 
@@ -157,6 +158,21 @@ class _Guard:
         self.path = path
         self._size = path.stat().st_size
         self._stored = 0
+        self._file = os.open(path, os.O_RDONLY)
+        self._closing = weakref.finalize(self, os.close, self._file)
+
+    def close(self) -> None:
+        """Close the file that plain arrays are read from."""
+        self._closing()
+
+    def read_into(self, out: Shaped[np.ndarray, "*axes"], offset: int) -> None:
+        """Fill an array with the bytes of the file from an offset on; other threads go on meanwhile."""
+        rest = out.reshape(-1).view(np.uint8).data
+        while len(rest):
+            n_read = os.preadv(self._file, [rest], offset)
+            if n_read == 0:
+                raise FormatError(f"{self.path.name} ends too early", remedy="copy or write the file again")
+            rest, offset = rest[n_read:], offset + n_read
 
     def check(self, name: str, dataset: h5py.Dataset) -> None:
         """Refuse a dataset that lies elsewhere, cannot be decoded, or claims more than its bytes can give."""
@@ -208,6 +224,21 @@ class _Guard:
             if n_letters > 4 * self._size + _FREE_BYTES and n_letters > _LONG_TEXT * len(texts):
                 raise FormatError("texts longer than the file that holds them", seen=f"{n_letters:,} letters")
         return np.array(texts, dtype=object)
+
+
+class _PlainArray:
+    """A dataset that lies in one piece: slices along its first axis are read straight from the file."""
+
+    def __init__(self, dataset: h5py.Dataset, offset: int, guard: _Guard):
+        self.shape, self.dtype = dataset.shape, dataset.dtype
+        self._offset, self._guard = offset, guard
+
+    def __getitem__(self, key: slice) -> Shaped[np.ndarray, "..."]:
+        start, stop, step = key.indices(self.shape[0])
+        out = np.empty((max(0, stop - start), *self.shape[1:]), self.dtype)
+        row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:]))
+        self._guard.read_into(out, self._offset + start * row_bytes)
+        return out[::step]
 
 
 class _GuardedArray:
