@@ -86,34 +86,41 @@ def reading(assignments: Sequence[str] | None) -> dict[str, str]:
     return {key.removeprefix("data."): value for key, value in pairs}
 
 
-def varied(assignments: Sequence[str]) -> dict[str, list[str]]:
-    """Read `--vary` texts: each option with the values to try, still as text.
+def varied(settings: type[SettingsType], assignments: Sequence[str]) -> dict[str, list[object]]:
+    """Read `--vary` texts: each option with the values to try, of the type the option has.
 
-    Examples
-    --------
-    >>> varied(["autoencoder.n_latent=128,256", "autoencoder.hidden=[256],[512, 256]"])
-    {'autoencoder.n_latent': ['128', '256'], 'autoencoder.hidden': ['[256]', '[512, 256]']}
+    `autoencoder.n_latent=128,256` gives two numbers; values that are lists themselves stand in brackets:
+    `autoencoder.hidden=[256],[512,256]`.
 
     Raises
     ------
     ConfigError
-        If a text is not `key=value,value`, has fewer than two different values, or a key comes twice.
+        If a text is not `key=value,value`, has fewer than two different values, or a key comes twice; for unknown
+        options and values that an option does not take.
     """
     from trilineage.core.overrides import parse_assignment
 
-    grid: dict[str, list[str]] = {}
+    grid: dict[str, list[object]] = {}
     for text in assignments:
         key, written = parse_assignment(text)
         values = _split_outside_brackets(written)
-        if key in grid or len(set(values)) < 2 or len(set(values)) < len(values):
+        if key in grid or len(set(values)) < max(2, len(values)):
             raise ConfigError(
                 f"option {key!r} cannot be varied like this",
                 seen=text,
                 allowed="each option once, with at least two different values between commas",
                 remedy="write --vary autoencoder.n_latent=128,256,512",
             )
-        grid[key] = values
+        grid[key] = [_typed(settings, key, value) for value in values]
     return grid
+
+
+def _typed(settings: type[SettingsType], key: str, written: str) -> object:
+    """Return one value of an option as its configuration holds it."""
+    value: object = settings.load(None, [f"{key}={written}"])  # type: ignore[attr-defined]
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
 
 
 def check_output(out: Path, *, resume: bool | None, overwrite: bool) -> None:

@@ -134,4 +134,6 @@ def study(
     from trilineage.pipelines import rna
 
     settings = options.configured(rna.Config, config, assignments, data__path=data)
-    show_run(rna.study(settings, out, vary=options.varied(vary), device=device, overwrite=overwrite))
+    show_run(
+        rna.study(settings, out, vary=options.varied(rna.Config, vary), device=device, overwrite=overwrite)
+    )

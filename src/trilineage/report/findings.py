@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from trilineage.core.records import Comparison, Score
-from trilineage.report.blocks import Notice
+from trilineage.report.blocks import Level, Notice
 from trilineage.report.numbers import (
     compared,
     counted,
@@ -47,7 +47,7 @@ def score_notices(scores: Sequence[Score], comparisons: Sequence[Comparison]) ->
     lead = _lead_board(scores)
     if lead is None:
         return [Notice("The Run holds no score of a model.", "danger")]
-    notices = [notice for board in boards(scores) for notice in _chance_notice(board)]
+    notices = [notice for board in boards(scores) for notice in chance_notices(board)]
     notices += _baseline_notice(lead, comparisons)
     notices += _width_notice(lead)
     notices += _calibration_notice(next((board for board in boards(scores) if board.unit == "sample"), lead))
@@ -74,6 +74,58 @@ def cohort_notices(classes: Sequence[tuple[str, int]]) -> list[Notice]:
             "caution",
         )
     ]
+
+
+def study_headline(scores: Sequence[Score], comparisons: Sequence[Comparison]) -> list[str]:
+    """Say which variant scores highest, and whether the difference from the first one is clear."""
+    board = _lead_board(scores)
+    if board is None:
+        return []
+    metric = lead_metric(board.scores)
+    variants = [score for score in board.of(metric) if role_of(score.subject) == "model"]
+    best = board.best("model", metric)
+    if best is None:
+        return []
+    patients = counted(best.n_patients, "held-out patient")
+    first = f"Of {counted(len(variants), 'variant')}, {best.subject} scores highest on {patients}: "
+    sentences = [f"{first}{metric_name(metric)} {_short(best)}."]
+    found = _comparison(comparisons, best, variants[0])
+    if found is not None:
+        clear = "a clear difference" if found.low is not None and found.low > 0 else "no clear difference"
+        sentences.append(
+            f"The paired difference from {variants[0].subject} is {compared(found, 2)}: {clear}."
+        )
+    return sentences
+
+
+def transfer_sentences(scores: Sequence[Score], subject: str = "model") -> list[str]:
+    """Say what the classifier reaches on each population it was not trained on."""
+    sentences, done = [], set()
+    for board in boards(scores):
+        score = board.get(subject, lead_metric(board.scores))
+        if score is not None and board.population not in done:
+            done.add(board.population)
+            about = f"{metric_name(score.metric)} {_short(score)} per {board.unit}"
+            sentences.append(f"Applied to {board.population} without retraining it reaches {about}.")
+    return sentences
+
+
+def chance_notices(board: Board, level: Level = "danger") -> list[Notice]:
+    """Return a warning for each model whose interval reaches the null of its board."""
+    metric = lead_metric(board.scores)
+    null = board.best("null", metric)
+    notices = []
+    for score in board.of(metric):
+        if role_of(score.subject) == "model" and null is not None and _overlap(score, null):
+            notices.append(
+                Notice(
+                    f"Not told apart from chance{population_suffix(board.population)}: per {board.unit}, the interval "
+                    f"of {_named(score)} ({_range(score)}) reaches what the same procedure attains with labels "
+                    f"exchanged between patients ({_range(null)}).",
+                    level,
+                )
+            )
+    return notices
 
 
 def _lead_board(scores: Sequence[Score]) -> Board | None:
@@ -112,23 +164,6 @@ def _null_sentence(board: Board, metric: str) -> list[str]:
     if null is None:
         return []
     return [f"With labels exchanged between patients the same procedure reaches {_short(null)}."]
-
-
-def _chance_notice(board: Board) -> list[Notice]:
-    metric = lead_metric(board.scores)
-    null = board.best("null", metric)
-    notices = []
-    for score in board.of(metric):
-        if role_of(score.subject) == "model" and null is not None and _overlap(score, null):
-            notices.append(
-                Notice(
-                    f"Not told apart from chance{population_suffix(board.population)}: per {board.unit}, the interval "
-                    f"of {_named(score)} ({_range(score)}) reaches what the same procedure attains with labels exchanged "
-                    f"between patients ({_range(null)}).",
-                    "danger",
-                )
-            )
-    return notices
 
 
 def _baseline_notice(board: Board, comparisons: Sequence[Comparison]) -> list[Notice]:

@@ -12,8 +12,8 @@ from trilineage.report.drawing import INK, MODEL, MUTED, SECOND, draw
 from trilineage.report.numbers import metric_name, percent, scored
 from trilineage.report.scoreboard import Role, role_of, subject_name
 
-_MARKERS: dict[Role, str] = {"model": "o", "baseline": "s", "null": "D"}
-_COLOURS: dict[Role, str] = {"model": MODEL, "baseline": MUTED, "null": SECOND}
+_MARKERS: dict[Role, str] = {"model": "o", "baseline": "s", "null": "D", "leaky": "x"}
+_COLOURS: dict[Role, str] = {"model": MODEL, "baseline": MUTED, "null": SECOND, "leaky": MUTED}
 _ROW_IN = 0.24
 _PANEL_IN = 0.52
 
@@ -51,7 +51,9 @@ def forest(
 
     level = percent(panels[0].scores[0].level)
     legend = f"Bars: {level} intervals over patients. Circle: model; square: baseline; diamond and shaded band: null."
-    guess = "" if chance is None else " Dashed line: guessing."
+    roles = {role_of(score.subject) for panel in panels for score in panel.scores}
+    guess = " Cross: leaky, no result." if "leaky" in roles else ""
+    guess += "" if chance is None else " Dashed line: guessing."
     return draw(
         name,
         paint,

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from trilineage.core.artifacts import Run
 from trilineage.report.blocks import Notice, Section
 from trilineage.report.drawing import standalone
-from trilineage.report.findings import headline
+from trilineage.report.findings import headline, study_headline, transfer_sentences
 from trilineage.report.numbers import moment
 from trilineage.report.sections.asked import KIND_TITLES, asked_section
 from trilineage.report.sections.cohort import cohort_section, split_section
@@ -25,6 +25,7 @@ from trilineage.report.sections.provenance import provenance_section
 from trilineage.report.sections.scores import scores_section
 from trilineage.report.sections.study import study_section
 from trilineage.report.sections.training import training_section
+from trilineage.report.sections.transfer import SCORES as TRANSFER_SCORES
 from trilineage.report.sections.transfer import transfer_section
 
 DISCLAIMER = "Research use only. Not a medical device."
@@ -94,12 +95,19 @@ def render(run: Run, sections: list[Section]) -> str:
         title=KIND_TITLES.get(run.kind, run.kind),
         run=run.manifest,
         created=moment(run.manifest.get("created")),
-        summary=headline(run.scores(), run.comparisons()),
+        summary=summary_of(run),
         warnings=warnings_of(run, sections),
         sections=sections,
         disclaimer=DISCLAIMER,
     )
     return re.sub(r"[ \t]+$", "", page, flags=re.MULTILINE)
+
+
+def summary_of(run: Run) -> list[str]:
+    """Return the result in a few sentences, the most important one first."""
+    if run.kind == "rna.study":
+        return study_headline(run.scores(), run.comparisons())
+    return headline(run.scores(), run.comparisons()) + transfer_sentences(run.scores(TRANSFER_SCORES))
 
 
 def warnings_of(run: Run, sections: list[Section]) -> list[Notice]:

@@ -22,8 +22,9 @@ from trilineage.report.numbers import (
 LEAD_METRICS = ("balanced_accuracy", "macro_f1", "accuracy")
 """The metric that headlines and figures show: the first of these that was scored."""
 
-Role = Literal["model", "baseline", "null"]
-_ROLE_ORDER: tuple[Role, ...] = ("model", "baseline", "null")
+Role = Literal["model", "baseline", "null", "leaky"]
+"""What a score is for: `leaky` ones, on patients that were learned from, only show what recognising patients is worth."""
+_ROLE_ORDER: tuple[Role, ...] = ("model", "baseline", "null", "leaky")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Board:
     unit: str
     """`sample` or `patient`."""
     scores: tuple[Score, ...]
-    """Models first, then baselines, then nulls; otherwise in the order they were added."""
+    """Models first, then baselines, then nulls, then what leaks; otherwise in the order they were added."""
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -97,8 +98,10 @@ def boards(scores: Iterable[Score]) -> list[Board]:
 
 
 def role_of(subject: str) -> Role:
-    """Tell a model from a baseline and a null by how its name begins."""
+    """Tell a model from a baseline and a null by how its name begins, and what leaks by what it says."""
     lowered = subject.lower()
+    if "on training patients" in lowered:
+        return "leaky"
     if lowered.startswith("null"):
         return "null"
     return "baseline" if lowered.startswith("baseline") else "model"

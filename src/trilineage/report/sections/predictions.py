@@ -82,7 +82,7 @@ def confusion_figure(prediction: Prediction, patients: Prediction | None) -> Fig
     matrices = [(heading, _confusion(one)) for heading, one in shown if one is not None]
     n_classes = len(prediction.classes)
     is_stacked = n_classes > 8
-    side = min(WIDTH_IN / (1 if is_stacked else 2), 1.6 + 0.42 * n_classes)
+    side = min(WIDTH_IN / (1 if is_stacked else 2), 1.6 + (0.34 if is_stacked else 0.42) * n_classes)
 
     def paint(canvas: Canvas) -> None:
         shape = (len(matrices), 1) if is_stacked else (1, len(matrices))
@@ -126,7 +126,7 @@ def _paint_confusion(
                 weight=weight,
             )
     _label_cells(axes, classes, classes)
-    axes.set(xlabel="Called", ylabel="True", title=heading, aspect="equal")
+    axes.set(title=f"{heading} (rows: true, columns: called)", aspect="equal")
 
 
 def _paint_share(axes: Axes, row: int, column: int, share: float, colour: str) -> None:
@@ -237,7 +237,8 @@ def heat_figure(patients: Prediction) -> Figure:
         title="Every held-out patient",
         description=_patients_in_words(patients),
         caption="Mean probability of each class over the samples of a patient: the share of the evidence, not the "
-        "chance that the diagnosis is right. Framed: the true class. Blue: given to the truth; orange: given to another class.",
+        "chance that the diagnosis is right. Framed: the true class. Blue: given to the truth; "
+        "orange: given to another class.",
         height_in=1.0 + 0.2 * len(names),
         width_in=min(WIDTH_IN, 2.4 + 0.75 * len(patients.classes)),
     )

@@ -2,6 +2,7 @@
 
 from trilineage.core.artifacts import Run
 from trilineage.report.blocks import Block, Fold, Section, Table, Text
+from trilineage.report.findings import chance_notices
 from trilineage.report.scoreboard import boards, comparison_table, lead_metric, score_table
 from trilineage.report.sections.scores import MAIN_METRICS, score_figure
 
@@ -20,11 +21,13 @@ def study_section(run: Run) -> Section | None:
     ]
     if run.has("variants.csv"):
         blocks.append(_variant_table(run))
+    blocks += [notice for board in found for notice in chance_notices(board, "caution")]
     blocks.append(score_figure("study", scores, title="Variants", chance=None))
     blocks += [score_table(board, MAIN_METRICS) for board in found]
     if comparisons:
         leading = [row for row in comparisons if row.metric == lead_metric(scores)] or comparisons
         blocks.append(comparison_table(leading))
+        blocks.append(Fold("All paired differences", (comparison_table(comparisons),)))
     blocks.append(Fold("All metrics", tuple(score_table(board) for board in found)))
     return Section("study", "Comparison of variants", tuple(blocks))
 
