@@ -1,6 +1,6 @@
 """From one minibatch of expression to calibrated class probabilities: encoder, classifier, temperature."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from trilineage.models.sparse import SparseBatch
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """What a diagnoser asks of the part that turns expression into a latent."""
 

@@ -45,6 +45,8 @@ class Config(DiagnoserSettings):
     """`multiclass`: one class per label, softmax; `binary`: `healthy_label` against everything else, sigmoid."""
     healthy_label: str = "healthy"
     """Label of people without disease: the negative class of the binary task and the reference of attributions."""
+    keep: tuple[str, ...] = ()
+    """Samples to keep, by a column and its values: `study=GSE227832`, `gex_split=design|held-out`. Several must all hold."""
     classes: tuple[str, ...] = ()
     """Labels to keep; empty keeps all. Samples of other labels are left out and counted."""
     min_patients: int = Field(default=0, ge=0)

@@ -74,7 +74,7 @@ def with_classifier(
     diagnoser.temperature.fill_(temperature)
     tested = fold.split.positions("test")
     latent = fold.latent[np.searchsorted(fold.used, tested)]
-    prediction = predict_latent(diagnoser, latent, material, tested)
+    prediction = predict_latent(diagnoser, latent, material, tested) if len(tested) else _nothing(material)
     curves = {**(history or {}), "classifier": _curve(curve), "temperature": temperature}
     return Fold(fold.split, diagnoser, fold.latent, fold.used, prediction, curves)
 

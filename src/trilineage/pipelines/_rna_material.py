@@ -51,14 +51,7 @@ class Material:
         """Return a column of the sample table as texts."""
         if name is None:
             return None
-        obs = self.expression.obs
-        if name not in obs.columns:
-            raise ColumnError(
-                f"no column {name!r} in the sample table",
-                allowed=", ".join(map(str, obs.columns)),
-                remedy="name one of these",
-            )
-        return obs[name].astype(str).to_numpy(dtype=str)[self.rows]
+        return named_column(self.expression, name)[self.rows]
 
 
 def gather(config: Config) -> Material:
@@ -83,6 +76,10 @@ def gather_from(expression: Expression, config: Config) -> Material:
         if not has_patient[usable].all():
             notes.append(f"{int((usable & ~has_patient).sum())} samples without a {patient} were left out")
         usable &= has_patient
+    for condition in config.keep:
+        is_kept = _holds(expression, condition)
+        notes.append(f"{int((usable & ~is_kept).sum())} samples without {condition} were left out")
+        usable &= is_kept
     if config.classes:
         is_kept = obs[label].astype(str).isin(config.classes).to_numpy()
         notes.append(f"{int((usable & ~is_kept).sum())} samples of other classes were left out")
@@ -96,6 +93,38 @@ def gather_from(expression: Expression, config: Config) -> Material:
         table, label=label, patient=patient, site=expression.keys.get("site"), content=content
     )
     return _without_small_classes(expression, rows, cohort, config, tuple(notes))
+
+
+def _holds(expression: Expression, condition: str) -> Bool[np.ndarray, " row"]:
+    """Tell which samples meet a condition `column=value|value`."""
+    name, _, written = condition.partition("=")
+    column, values = named_column(expression, name.strip()), [value.strip() for value in written.split("|")]
+    absent = sorted(set(values) - set(np.unique(column).tolist()))
+    if absent:
+        raise ColumnError(
+            f"column {name!r} has no such value",
+            seen=", ".join(absent),
+            allowed=", ".join(np.unique(column).tolist()[:40]),
+            remedy="correct `keep`, written as column=value or column=value|value",
+        )
+    return np.isin(column, values)
+
+
+def named_column(expression: Expression, name: str) -> Shaped[np.ndarray, " row"]:
+    """Return a column of the sample table as texts.
+
+    Raises
+    ------
+    ColumnError
+        There is none of that name; the columns there are, are named.
+    """
+    if name not in expression.obs.columns:
+        raise ColumnError(
+            f"no column {name!r} in the sample table",
+            allowed=", ".join(map(str, expression.obs.columns)),
+            remedy="name one of these",
+        )
+    return expression.obs[name].astype(str).to_numpy(dtype=str)
 
 
 def _required(expression: Expression, role: str) -> str:

@@ -34,6 +34,7 @@ from trilineage.core.artifacts import Run
 from trilineage.data.splits import Split
 from trilineage.evaluation.intervals import pool_predictions
 from trilineage.pipelines._rna_config import Config
+from trilineage.pipelines._rna_explain import Reference, explain_run
 
 from trilineage.pipelines._rna_fold import Fold, fit_fold, whole_split
 from trilineage.pipelines._rna_material import Material, describe_material, gather, split_patients
@@ -178,14 +179,14 @@ def transfer(
 
 
 def explain(
-    run: Run | Path | str, *, n_seeds: int = 3, reference: str = "rest", max_samples: int = 2000, device: str = "auto"
+    run: Run | Path | str, *, n_seeds: int = 3, reference: Reference = "rest", max_samples: int = 2000, device: str = "auto"
 ) -> Run:
     """Attribute each class to genes by integrated gradients, with intervals over patients and stability over seeds.
 
     Written to `explain/` of the Run: `genes.csv`, `stability.json` and, for simulated data, `recovery.json`, the score of
     the genes against the truth.
     """
-    raise NotImplementedError
+    return explain_run(run, n_seeds=n_seeds, reference=reference, max_samples=max_samples, device=device)
 
 
 def study(

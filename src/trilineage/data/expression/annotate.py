@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anndata
 import h5py
@@ -19,9 +20,9 @@ from trilineage.data.expression.open import Expression
 class Annotations:
     """What a model has to say about the samples of one file, under AnnData's words."""
 
-    obs: Mapping[str, np.ndarray] = field(default_factory=dict)
+    obs: Mapping[str, Any] = field(default_factory=dict)
     """New columns of the sample table, one value per sample."""
-    obsm: Mapping[str, Float[np.ndarray, "cell column"]] = field(default_factory=dict)
+    obsm: Mapping[str, Float[np.ndarray, "cell _"]] = field(default_factory=dict)
     """Arrays with one row per sample, such as `X_trilineage`."""
     uns: Mapping[str, object] = field(default_factory=dict)
     """Notes: strings, numbers, arrays, data frames, nested mappings of these."""
