@@ -7,8 +7,8 @@ from trilineage.core.errors import EmptyPopulationError
 from trilineage.data.expression.populations import guess_progenitors, population_table, select_population
 
 PBMC = np.array([
-    "B_cell", "CD14", "CD16", "CD4", "CD8", "DCs", "HSC", "Lymph_prolif", "MAIT", "Mono_prolif", "NK_16hi", "Plasmablast",
-    "Platelets", "RBC", "Treg", "gdT", "pDC",
+    "B_cell", "CD14", "CD16", "CD4", "CD8", "DCs", "HSC", "Lymph_prolif", "MAIT", "Mono_prolif", "NK_16hi",
+    "Plasmablast", "Platelets", "RBC", "Treg", "gdT", "pDC",
 ])  # fmt: skip
 MARROW = np.array([
     "HSCs & MPPs", "Lymphomyeloid prog", "Early erythroid progenitor", "Erythro-myeloid progenitors", "Plasma cells",

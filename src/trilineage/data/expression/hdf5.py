@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from trilineage.core.errors import FormatError
+from trilineage.data.expression.hdf5_heaps import check_heaps
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _OTHER_FORMATS = {b"\x1f\x8b": "gzip", b"PK": "zip", b"\x80": "pickle", b"%%Ma": "MatrixMarket text"}
@@ -65,7 +66,7 @@ class HDF5Node:
     def names(self) -> list[str]:
         """Names of the children, in file order."""
         with reading(self._guard.path):
-            return list(self._item) if self.is_group else []
+            return [str(_plain(name)) for name in self._item] if self.is_group else []
 
     def child(self, name: str) -> "HDF5Node":
         """Return a child after checking it.
@@ -141,6 +142,7 @@ def open_hdf5_node(path: Path) -> HDF5Node:
             allowed="a file written as .h5ad or .h5",
             remedy="give the right file, or write it again",
         )
+    check_heaps(path)
     with reading(path):
         return HDF5Node(h5py.File(path, "r", locking=False), _Guard(path))
 
