@@ -192,3 +192,9 @@ def write_extras(run: Run, classes: tuple[str, ...], n_patients: int) -> None:
 def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     """Write Runs into a temporary folder."""
     return RunMaker(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def bare_run(tmp_path: Path) -> Run:
+    """A Run that holds nothing yet."""
+    return Run.create(tmp_path / "bare", kind="rna", config=FewOptions(), seed=7)

@@ -23,7 +23,7 @@ LEAD_METRICS = ("balanced_accuracy", "macro_f1", "accuracy")
 """The metric that headlines and figures show: the first of these that was scored."""
 
 Role = Literal["model", "baseline", "null", "leaky"]
-"""What a score is for: `leaky` ones, on patients that were learned from, only show what recognising patients is worth."""
+"""What a score is for; `leaky`: on patients that were learned from, to show what recognising patients is worth."""
 _ROLE_ORDER: tuple[Role, ...] = ("model", "baseline", "null", "leaky")
 
 
