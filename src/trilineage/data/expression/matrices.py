@@ -212,8 +212,8 @@ def checked_rows(
             allowed="finite numbers",
             remedy="mend the matrix, or choose another with layer=...",
         )
-    columns = indices.astype(np.int32)
-    starts = indptr.astype(np.int64)
+    columns = indices.astype(np.int32, copy=False)
+    starts = indptr.astype(np.int64, copy=False)
     if zero or disorder:
         return _canonical(starts, columns, numbers, n_columns)
     return RawRows(starts, columns, numbers)

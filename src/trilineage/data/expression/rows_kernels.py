@@ -33,10 +33,13 @@ def gather(
                 out_values[target + k] = value
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def copy_rows(starts, indices, values, rows, out_indptr, out_indices, out_values):
-    """Copy some rows of one block to their places in a batch: block row `k` goes to batch row `rows[k]`."""
-    for k in prange(len(rows)):
+    """Copy some rows of one block to their places in a batch: block row `k` goes to batch row `rows[k]`.
+
+    A batch has a few rows of each of many blocks, too few to share out among threads.
+    """
+    for k in range(len(rows)):
         start = starts[k]
         target = out_indptr[rows[k]]
         for j in range(out_indptr[rows[k] + 1] - target):
@@ -166,18 +169,18 @@ def add_groups(indptr, indices, values, groups, out):
 @njit(cache=True, nogil=True)
 def inspect_rows(indptr, indices, values, n_columns):
     """Count what is wrong with rows: out of range, not finite, zero, out of order."""
-    found = np.zeros(4, np.int64)
+    outside = not_finite = zero = disorder = np.int64(0)
     for i in range(len(indptr) - 1):
         previous = np.int64(-1)
         for j in range(indptr[i], indptr[i + 1]):
             column = np.int64(indices[j])
             value = values[j]
-            found[0] += column < 0 or column >= n_columns
-            found[1] += not np.isfinite(value)
-            found[2] += value == 0
-            found[3] += column <= previous
+            outside += column < 0 or column >= n_columns
+            not_finite += not np.isfinite(value)
+            zero += value == 0
+            disorder += column <= previous
             previous = column
-    return found
+    return np.array([outside, not_finite, zero, disorder])
 
 
 @njit(cache=True, nogil=True)
