@@ -47,7 +47,7 @@ def write_file(path: Path, n_cells: int, n_genes: int, density: float, compressi
         group = file.create_group("X")
         attributes = {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": [n_cells, n_genes]}
         group.attrs.update(attributes)
-        options = {"chunks": (1_000_000,), "compression": compression} if compression else {}
+        options = {"chunks": True, "compression": compression} if compression else {}
         data = group.create_dataset("data", (n_values,), "f4", **options)
         indices = group.create_dataset("indices", (n_values,), "i4", **options)
         start = 0
