@@ -6,7 +6,7 @@ from jaxtyping import Float, Int, Shaped
 from trilineage.core.errors import CohortError
 from trilineage.core.records import Prediction
 from trilineage.core.seeding import generator
-from trilineage.evaluation.components import Rows, fit_components
+from trilineage.data.components import Rows, fit_components
 from trilineage.evaluation.logistic import fit_logistic
 from trilineage.evaluation.settings import BaselineSettings
 from trilineage.evaluation.task import Task

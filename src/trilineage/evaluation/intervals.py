@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +12,7 @@ from trilineage.core.records import Prediction, Score, Unit
 from trilineage.core.seeding import generator
 from trilineage.evaluation.metrics import (
     LOWER_IS_BETTER,
+    RANGES,
     absent_note,
     classification_metrics,
     missing_reason,
@@ -21,6 +23,7 @@ from trilineage.evaluation.resampling import (
     basic_interval,
     bca_interval,
     jackknife_weights,
+    logit_interval,
     patient_strata,
     perfect_lower_bound,
     resample_weights,
@@ -40,8 +43,9 @@ def score_predictions(
     """Score predictions and put an interval over patients around every metric.
 
     Patients are resampled inside their class and bring all their samples with them. Metrics are those of the samples
-    or, with unit `patient`, of the mean probability of each patient. An interval needs at least two patients more
-    than strata; where it cannot be computed its ends are None and the note says why.
+    or, with unit `patient`, of the mean probability of each patient. The intervals are basic ones on the logit scale
+    (`logit_interval`), or BCa where resamples reach an end of the metric's range; both with t quantiles. Where one
+    cannot be computed its ends are None and the note says why.
 
     Parameters
     ----------
@@ -207,12 +211,13 @@ def _interval(
     resampled, left_out = drawn[1 : settings.n_bootstrap + 1], drawn[settings.n_bootstrap + 1 :]
     if np.nanmax(resampled) - np.nanmin(resampled) < 1e-12:
         return _interval_without_spread(metric, value, len(strata.codes), settings.level)
-    level, freedom = settings.level, strata.degrees_of_freedom
+    shape: Any = {"level": settings.level, "degrees_of_freedom": strata.degrees_of_freedom}
     if metric == "ece":
-        low, high = basic_interval(value, resampled, level=level, degrees_of_freedom=freedom)
-    else:
-        low, high = bca_interval(value, resampled, left_out, level=level, degrees_of_freedom=freedom)
-    return low, min(high, 2.0 if metric == "brier" else 1.0), ""
+        low, high = basic_interval(value, resampled, **shape)
+        return low, min(high, 1.0), "interval approximate: this error is biased upwards in small studies"
+    ends = logit_interval(value, resampled, **shape, limits=RANGES[metric])
+    low, high = ends or bca_interval(value, resampled, left_out, **shape)
+    return max(low, RANGES[metric][0]), min(high, RANGES[metric][1]), ""
 
 
 def _interval_without_spread(

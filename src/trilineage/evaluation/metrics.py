@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 
 N_CALIBRATION_BINS = 15
 """Equal-width bins of the expected calibration error (Guo et al. 2017 use 15)."""
@@ -20,9 +20,9 @@ class Totals:
     """Sum over samples and classes of (probability - truth)^2."""
     calibration: Float[np.ndarray, "*resample bin 3"]
     """Per bin of the highest probability: weight, weight of correct calls, weighted sum of that probability."""
-    positives: tuple[Float[np.ndarray, "*resample level"], ...] = ()
+    positives: tuple[Float[np.ndarray, "*resample _level"], ...] = ()
     """Per class, weight of its samples at each score level, highest score first; empty if no rank metric is wanted."""
-    negatives: tuple[Float[np.ndarray, "*resample level"], ...] = ()
+    negatives: tuple[Float[np.ndarray, "*resample _level"], ...] = ()
     """Per class, weight of all other samples at each score level."""
 
 
@@ -54,13 +54,13 @@ def totals_of(
 ) -> Totals:
     """Sum what the metrics need over the samples."""
     n_classes = probabilities.shape[1]
-    levels = [score_levels(probabilities[:, code]) for code in range(n_classes)]
+    ranks = [_rank_terms(labels == code, probabilities[:, code], weight) for code in range(n_classes)]
     return Totals(
         confusion=confusion_matrix(labels, probabilities.argmax(axis=1), n_classes, weight),
         squared_error=np.asarray(weight @ squared_errors(labels, probabilities)),
         calibration=calibration_terms(labels, probabilities, weight),
-        positives=tuple(np.bincount(level, weight * (labels == code)) for code, level in enumerate(levels)),
-        negatives=tuple(np.bincount(level, weight * (labels != code)) for code, level in enumerate(levels)),
+        positives=tuple(positive for positive, _ in ranks),
+        negatives=tuple(negative for _, negative in ranks),
     )
 
 
@@ -99,13 +99,25 @@ def calibration_terms(
     is_correct = probabilities.argmax(axis=1) == labels
     bins = calibration_bins(confidence)
     terms = (weight, weight * is_correct, weight * confidence)
-    return np.stack([np.bincount(bins, term, minlength=N_CALIBRATION_BINS) for term in terms], axis=1)
+    columns = [np.bincount(bins, term, minlength=N_CALIBRATION_BINS) for term in terms]
+    return np.stack(columns, axis=1).astype(np.float64)  # an empty bincount counts in integers
 
 
 def score_levels(scores: Float[np.ndarray, " sample"]) -> Int[np.ndarray, " sample"]:
     """Number the distinct scores from the highest (0) down; equal scores share a number."""
     unique, inverse = np.unique(scores, return_inverse=True)
     return (len(unique) - 1 - inverse).astype(np.int64)
+
+
+def _rank_terms(
+    is_positive: Bool[np.ndarray, " sample"],
+    scores: Float[np.ndarray, " sample"],
+    weight: Float[np.ndarray, " sample"],
+) -> tuple[Float[np.ndarray, " level"], Float[np.ndarray, " level"]]:
+    """Sum the weight of the positives and of the negatives at each score level."""
+    levels = score_levels(scores)
+    positive = np.bincount(levels, weight * is_positive).astype(np.float64)
+    return positive, np.bincount(levels, weight * ~is_positive).astype(np.float64)
 
 
 def accuracy(totals: Totals) -> Float[np.ndarray, "*resample"]:
@@ -205,6 +217,9 @@ METRICS: dict[str, Callable[[Totals], Float[np.ndarray, "*resample"]]] = {
 
 RANK_METRICS = ("auroc", "auprc")
 """Metrics that need the order of the scores."""
+
+RANGES = dict.fromkeys(METRICS, (0.0, 1.0)) | {"mcc": (-1.0, 1.0), "brier": (0.0, 2.0)}
+"""Lowest and highest possible value of each metric."""
 
 LOWER_IS_BETTER = ("brier", "ece")
 """Metrics whose best value is 0; the best of all others is 1."""

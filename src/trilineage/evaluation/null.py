@@ -1,7 +1,7 @@
 """Labels without meaning: the permuted-patient null that every score is held against."""
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Shaped
 
 from trilineage.core.seeding import generator
 
@@ -66,13 +66,3 @@ def _shuffled_inside(
     permuted = labels.copy()
     permuted[grouped] = labels[shuffled]
     return permuted
-
-
-def patient_label_agreement(
-    first: Int[np.ndarray, " sample"],
-    second: Int[np.ndarray, " sample"],
-    patients: Shaped[np.ndarray, " sample"],
-) -> float:
-    """Return the share of patients whose label is the same in both; what chance leaves unpermuted."""
-    _, positions = np.unique(patients, return_index=True)
-    return float(np.mean(first[positions] == second[positions]))

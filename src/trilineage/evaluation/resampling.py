@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import expit, logit
 from scipy.stats import beta, norm, t
 
 MAX_JACKKNIFE = 300
@@ -115,6 +116,39 @@ def basic_interval(
     reach = t.ppf(0.5 + level / 2.0, degrees_of_freedom) * np.array([1.0, -1.0])
     low, high = 2.0 * value - np.quantile(known, norm.cdf(reach))
     return max(min(float(low), value), 0.0), max(float(high), value)
+
+
+def logit_interval(
+    value: float,
+    resampled: Float[np.ndarray, " resample"],
+    *,
+    level: float,
+    degrees_of_freedom: int,
+    limits: tuple[float, float],
+) -> tuple[float, float] | None:
+    """Return the basic interval on the logit scale of a bounded statistic, with t quantiles.
+
+    Reflecting the quantiles of the resamples (Davison and Hinkley 1997, section 5.2) on a scale without ends keeps
+    the interval inside the limits and its two tails even, near the ends too, where percentile and BCa intervals of
+    few patients miss the truth on the far side. None where the value or a quantile is at an end: its logit is
+    infinite.
+
+    Parameters
+    ----------
+    value, resampled, level, degrees_of_freedom
+        As in `bca_interval`.
+    limits
+        Lowest and highest possible value.
+    """
+    lowest, highest = limits
+    reach = t.ppf(0.5 + level / 2.0, degrees_of_freedom) * np.array([1.0, -1.0])
+    quantiles = np.quantile(resampled[~np.isnan(resampled)], norm.cdf(reach))
+    shares = (np.array([value, *quantiles]) - lowest) / (highest - lowest)
+    if shares.min() < 1e-9 or shares.max() > 1.0 - 1e-9:
+        return None
+    logits = logit(shares)
+    low, high = lowest + (highest - lowest) * expit(2.0 * logits[0] - logits[1:])
+    return min(float(low), value), max(float(high), value)
 
 
 def perfect_lower_bound(n_patients: int, level: float) -> float:
