@@ -122,15 +122,13 @@ class StepModule(nn.Module):
 def spread(module: nn.Module, processes: Processes, device: torch.device) -> nn.Module:
     """Wrap a step so that gradients are averaged over the processes (`DistributedDataParallel`).
 
-    Weights start as those of the main process. Buffers are not broadcast: the batch norm of `models.layers` computes
-    the same statistics on every process. A parameter that no process uses in a step is left alone, as on one process.
+    Weights start, and buffers stay, as those of the main process. A parameter that no process uses in a step is left
+    alone, as on one process.
     """
     if processes.world == 1:
         return module
     device_ids = [device] if device.type == "cuda" else None
-    return nn.parallel.DistributedDataParallel(
-        module, device_ids=device_ids, broadcast_buffers=False, find_unused_parameters=True
-    )
+    return nn.parallel.DistributedDataParallel(module, device_ids=device_ids, find_unused_parameters=True)
 
 
 @contextlib.contextmanager

@@ -151,11 +151,11 @@ class _Training:
         self.updater = Updater(plan.model, settings, device=plan.device, n_steps=n_steps)
         self.state = TrainingState()
         self.best: dict[str, Tensor] = {}
-        self.totals = torch.zeros(2, dtype=torch.float64, device=plan.device)  # loss and weight of this epoch
-        self.unseen: list[Tensor] = []  # losses of the last steps, not looked at yet
+        self.unseen: list[Tensor] = []  # sums of the last steps, see `_sums`, not looked at yet
         self.n_seen = 0  # steps whose loss was looked at
         self.module: nn.Module = StepModule(plan.model, plan.step)
-        self.must_stop = False
+        self.is_stop_seen = False  # whether a process was asked to stop, as of the last look
+        self.must_stop = False  # the same, as of a step at which every process looks
 
     def run(self) -> History:
         """Go on from where the checkpoint stands to the end."""
@@ -202,39 +202,44 @@ class _Training:
         batch = batch.to(plan.device) if isinstance(batch, Movable) else batch
         with global_rows(n_rows, processes.rank, processes.world), self.updater.autocast():
             output: StepOutput = self.module(batch)
-        own = self._sums(output)
-        loss_sum, weight, n_stopping = processes.total(own)
-        self.must_stop = bool(self.interruption.is_requested if processes.world == 1 else n_stopping > 0)
-        self.totals += torch.stack([loss_sum, weight])
-        self.unseen.append(loss_sum / weight.where(weight > 0, torch.inf))
+        sums = processes.total(self._sums(output))
+        self.unseen.append(sums)
         shown = dict(output.shown)
-        if plan.device.type == "cpu" or len(self.unseen) >= _LOOK_EVERY_ON_GPU:
+        if plan.device.type == "cpu" or (state.step + 1) % _LOOK_EVERY_ON_GPU == 0:
             shown["loss"] = self._look()
+            self.must_stop = self.is_stop_seen
+        if processes.world == 1:
+            self.must_stop = self.interruption.is_requested
         # DDP averages gradients over processes; the loss of the batch is a sum over them.
-        share = (
-            output.loss_sum * processes.world / weight.where(weight > 0, torch.inf).to(output.loss_sum.dtype)
-        )
+        divisor = sums[1].where(sums[1] > 0, torch.inf).to(output.loss_sum.dtype)
+        share = output.loss_sum * processes.world / divisor
         self.updater.update(share, state.step)
         state.step += 1
         state.step_in_epoch += 1
         return shown
 
+    @torch.no_grad()
     def _sums(self, output: StepOutput) -> Float64[Tensor, " 3"]:
         """Return this process's loss sum, its weight, and whether it was asked to stop, to be added over processes."""
         device = self.plan.device
-        weight = torch.as_tensor(output.weight, dtype=torch.float64, device=device).detach().reshape(())
-        is_stopping = torch.tensor(float(self.interruption.is_requested), dtype=torch.float64, device=device)
-        return torch.stack([output.loss_sum.detach().double().reshape(()), weight, is_stopping])
+        sums = torch.full((3,), float(self.interruption.is_requested), dtype=torch.float64, device=device)
+        sums[0] = output.loss_sum
+        sums[1] = output.weight
+        return sums
 
     def _look(self) -> float:
-        """Return the newest loss after checking all that were not looked at yet."""
-        losses = torch.stack(self.unseen).tolist()
-        self.unseen.clear()
-        for loss in losses:
+        """Count the steps that were not looked at yet into the epoch, check them, and return the newest loss."""
+        loss = 0.0
+        for loss_sum, weight, n_stopping in torch.stack(self.unseen).tolist():
             self.n_seen += 1
-            if not math.isfinite(loss):
+            self.state.loss_sum += loss_sum
+            self.state.weight += weight
+            self.is_stop_seen |= n_stopping > 0
+            loss = loss_sum / weight if weight else 0.0
+            if not math.isfinite(loss) or not math.isfinite(weight):
                 self._diverged(f"the loss of {self.plan.name}", step=self.n_seen, seen=loss)
-        return losses[-1]
+        self.unseen.clear()
+        return loss
 
     def _diverged(self, what: str, *, step: int, seen: object) -> NoReturn:
         rate = self.updater.learning_rate(step - 1)
@@ -269,15 +274,16 @@ class _Training:
         state, settings = self.state, self.plan.settings
         if self.unseen:
             self._look()
+        self.must_stop |= self.is_stop_seen
         values = self._validate()
-        loss_sum, weight = self.totals.tolist()
-        record = {"epoch": state.epoch + 1, "step": state.step, "loss": loss_sum / weight if weight else 0.0}
+        loss = state.loss_sum / state.weight if state.weight else 0.0
+        record = {"epoch": state.epoch + 1, "step": state.step, "loss": loss}
         record["learning_rate"] = self.updater.learning_rate(state.step - 1)
         record |= values
         state.records.append(record)
         state.epoch += 1
         state.step_in_epoch = 0
-        self.totals.zero_()
+        state.loss_sum = state.weight = 0.0
         if settings.patience and state.judge(self._monitored(record), settings.monitor_mode):
             self.best = {
                 name: tensor.detach().clone() for name, tensor in self.plan.model.state_dict().items()
@@ -337,7 +343,6 @@ class _Training:
         tensors = with_prefix("model", weights)
         if not self.state.is_finished:
             tensors |= with_prefix("best", self.best) | with_prefix("optimizer", self.updater.tensors())
-            tensors["totals"] = self.totals
         self.keeper.save(self.state, tensors, scaler=self.updater.scaler.state_dict())
 
     def _resume(self) -> None:
@@ -355,7 +360,6 @@ class _Training:
         device = self.plan.device
         self.best = {name: t.to(device) for name, t in under_prefix("best", found.tensors).items()}
         self.updater.restore(under_prefix("optimizer", found.tensors), found.scaler)
-        self.totals.copy_(found.tensors["totals"])
 
     def _meter(self) -> contextlib.AbstractContextManager[Meter]:
         """Follow the samples that are still to come; only the main process shows them."""

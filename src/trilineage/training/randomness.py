@@ -7,15 +7,21 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from trilineage.core.seeding import derive_seed, seed_everything
+from trilineage.core.seeding import derive_seed
 
 
 def seed_step(seed: int, step: int) -> None:
-    """Seed every global generator (Python, numpy, torch on all devices) for one step.
+    """Seed every global generator (Python, numpy, torch on CPU and on the current GPU) for one step.
 
     Dropout and other noise of a step are thereby the same after a resume, and start the same on every process.
     """
-    seed_everything(derive_seed(seed, "step", step))
+    number = derive_seed(seed, "step", step)
+    random.seed(number)
+    np.random.seed(number % 2**32)
+    # torch.manual_seed does this for every kind of device there might be, and takes longer than a small step.
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(number)
 
 
 @contextlib.contextmanager

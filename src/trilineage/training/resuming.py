@@ -55,8 +55,10 @@ class Keeper:
         self._last_s = time.monotonic()
 
     def is_due(self) -> bool:
-        """Tell whether the time between two checkpoints has passed."""
-        return self.store is not None and time.monotonic() - self._last_s >= self.every_s
+        """Tell whether it is time for this process to write a checkpoint."""
+        if self.store is None or not self.processes.is_main:
+            return False
+        return time.monotonic() - self._last_s >= self.every_s
 
     def save(self, state: TrainingState, tensors: Mapping[str, Tensor], *, scaler: Mapping[str, Any]) -> None:
         """Write a checkpoint; the tensors are on the disk when this returns."""
@@ -95,7 +97,9 @@ def identity(
     shapes = [(key, list(value.shape)) for key, value in model.state_dict().items()]
     parts = {"name": name, "seed": seed, "samples": n_samples, "data and configuration": fingerprint}
     parts["shapes of the weights"] = sha256_bytes(repr(shapes).encode())
-    options = {key: list(v) if isinstance(v, tuple) else v for key, v in settings.that_matter().items()}
+    options = {
+        key: list(v) if isinstance(v, tuple) else v for key, v in settings.options_that_matter().items()
+    }
     return parts | options
 
 

@@ -59,6 +59,6 @@ class TrainingSettings(Settings):
             )
         return self
 
-    def that_matter(self) -> dict[str, Any]:
+    def options_that_matter(self) -> dict[str, Any]:
         """Return the options that a result depends on."""
         return {name: value for name, value in self.to_dict().items() if name not in _NEUTRAL}

@@ -31,6 +31,10 @@ class TrainingState:
     """Updates done in the epoch that is running."""
     step: int = 0
     """Updates done in all."""
+    loss_sum: float = 0.0
+    """Sum of the losses of the epoch that is running."""
+    weight: float = 0.0
+    """What that sum is divided by."""
     records: list[dict[str, float]] = field(default_factory=list)
     """Records of the finished epochs."""
     best_epoch: int | None = None
