@@ -78,6 +78,23 @@ def test_patients_can_be_compared_by_their_mean_probability(draw):
     assert found.p_value < 0.05
 
 
+def test_a_metric_without_value_has_no_difference_interval_or_p_value(draw):
+    prediction = replace(draw(0), labels=np.zeros(len(draw(0).samples), dtype=int))
+    found = {c.metric: c for c in compare_predictions(prediction, prediction)}
+    assert np.isnan(found["auroc"].difference)
+    assert (found["auroc"].low, found["auroc"].p_value) == (None, None)
+    assert found["accuracy"].p_value == 1.0
+
+
+def test_two_patients_of_two_classes_have_no_interval_of_a_rank_metric():
+    labels, patients = np.array([0, 1]), np.array(["p", "q"])
+    first = calls(np.array([True, True]), labels, patients)
+    second = calls(np.array([True, False]), labels, patients)
+    found = {c.metric: c for c in compare_predictions(first, second)}
+    assert (found["auroc"].difference, found["auroc"].low) == (0.5, None)
+    assert found["accuracy"].low is not None
+
+
 def test_predictions_of_other_samples_cannot_be_paired(draw):
     first = draw(0)
     with pytest.raises(CohortError, match="cannot be paired; seen: different samples"):

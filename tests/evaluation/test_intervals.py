@@ -115,6 +115,13 @@ def test_one_patient_per_class_still_has_an_interval_and_a_warning():
     assert score.high - score.low > 0.5
 
 
+def test_a_metric_that_most_resamples_lack_has_no_interval():
+    prediction = prediction_of(["p", "q"], [0, 1], [0.9, 0.7])
+    (score,) = score_predictions(prediction, settings=QUICK.replace(metrics=("auroc",)))
+    assert (score.value, score.low, score.high) == (1.0, None, None)
+    assert "most resamples of so few patients lack a class" in score.note
+
+
 def test_a_perfect_score_has_the_exact_binomial_lower_end():
     prediction = prediction_of(list("pqrstu"), [0, 0, 0, 1, 1, 1], [0.9] * 3 + [0.1] * 3)
     (score,) = score_predictions(prediction, settings=QUICK.replace(metrics=("accuracy",)))

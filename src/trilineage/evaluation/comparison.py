@@ -9,7 +9,13 @@ from trilineage.core.seeding import generator
 from trilineage.evaluation.intervals import aggregate_patients, labelled
 from trilineage.evaluation.metrics import classification_metrics
 from trilineage.evaluation.patient_sums import PatientSums, patient_sums, reweighted_metrics
-from trilineage.evaluation.resampling import bca_interval, jackknife_weights, patient_strata, resample_weights
+from trilineage.evaluation.resampling import (
+    MAX_UNDEFINED,
+    bca_interval,
+    jackknife_weights,
+    patient_strata,
+    resample_weights,
+)
 from trilineage.evaluation.settings import EvaluationSettings
 
 MAX_EXACT_PATIENTS = 12
@@ -115,7 +121,7 @@ def _intervals(
     ends: dict[str, tuple[float | None, float | None]] = {}
     for name, difference in differences.items():
         drawn = one[name] - other[name]
-        if np.isnan(difference) or np.isnan(drawn[0]):
+        if np.isnan(drawn[0]) or np.isnan(drawn[1 : settings.n_bootstrap + 1]).mean() > MAX_UNDEFINED:
             ends[name] = (None, None)
             continue
         drawn = drawn + (difference - drawn[0])

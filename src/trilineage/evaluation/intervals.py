@@ -19,6 +19,7 @@ from trilineage.evaluation.metrics import (
 )
 from trilineage.evaluation.patient_sums import PatientSums, patient_sums, reweighted_metrics
 from trilineage.evaluation.resampling import (
+    MAX_UNDEFINED,
     Strata,
     basic_interval,
     bca_interval,
@@ -209,6 +210,8 @@ def _interval(
         return None, None, ""
     drawn = drawn + (value - drawn[0])
     resampled, left_out = drawn[1 : settings.n_bootstrap + 1], drawn[settings.n_bootstrap + 1 :]
+    if np.isnan(resampled).mean() > MAX_UNDEFINED:
+        return None, None, "no interval: most resamples of so few patients lack a class"
     if np.nanmax(resampled) - np.nanmin(resampled) < 1e-12:
         return _interval_without_spread(metric, value, len(strata.codes), settings.level)
     shape: Any = {"level": settings.level, "degrees_of_freedom": strata.degrees_of_freedom}

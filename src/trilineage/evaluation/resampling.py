@@ -10,6 +10,9 @@ from scipy.stats import beta, norm, t
 MAX_JACKKNIFE = 300
 """Patients up to which the acceleration of BCa is computed; it fades as 1 / sqrt(patients)."""
 
+MAX_UNDEFINED = 0.5
+"""Share of resamples without a value (a class is missing) above which there is no interval."""
+
 
 class Strata(NamedTuple):
     """Which patients are exchanged for which in a resample."""
