@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from trilineage.models.sparse import SparseBatch
+from trilineage.models.sparse import SparseBatch, sparse_matmul
 
 
 @runtime_checkable
@@ -44,14 +44,43 @@ class StandardizedGenes(nn.Module):
 
     def encode(self, batch: SparseBatch, missing: Bool[Tensor, " gene"] | None = None) -> Float[Tensor, "cell gene"]:
         """Return standardised values; a missing gene is 0, which is its training mean."""
-        return self.standardize(batch.dense(), missing)
-
-    def standardize(
-        self, values: Float[Tensor, "cell gene"], missing: Bool[Tensor, " gene"] | None = None
-    ) -> Float[Tensor, "cell gene"]:
-        """Centre and scale dense values (differentiable, for attributions)."""
-        standard = (values - self.mean) / self.scale
+        standard = self.encode_dense(batch.dense())
         return standard if missing is None else standard.masked_fill(missing, 0.0)
+
+    def encode_dense(self, values: Float[Tensor, "cell gene"]) -> Float[Tensor, "cell gene"]:
+        """Centre and scale dense values (differentiable, for attributions)."""
+        return (values - self.mean) / self.scale
+
+
+class PrincipalComponents(nn.Module):
+    """The representation by principal components of the training samples: a linear latent, exact and quick.
+
+    Parameters
+    ----------
+    mean
+        Training mean per gene, on the scale of `ExpressionBatch.values`.
+    axes
+        Orthonormal directions; rows of genes that were not chosen are 0.
+    """
+
+    mean: Tensor
+    axes: Tensor
+
+    def __init__(self, mean: Float[Tensor, " gene"], axes: Float[Tensor, "gene component"]):
+        super().__init__()
+        self.register_buffer("mean", mean.clone())
+        self.register_buffer("axes", axes.clone())
+
+    def encode(
+        self, batch: SparseBatch, missing: Bool[Tensor, " gene"] | None = None
+    ) -> Float[Tensor, "cell component"]:
+        """Return component scores; a missing gene is taken at its training mean, which adds 0."""
+        scores = sparse_matmul(batch, self.axes) - self.mean @ self.axes
+        return scores if missing is None else scores + torch.where(missing, self.mean, 0.0) @ self.axes
+
+    def encode_dense(self, values: Float[Tensor, "cell gene"]) -> Float[Tensor, "cell component"]:
+        """Return component scores of dense values (differentiable, for attributions)."""
+        return (values - self.mean) @ self.axes
 
 
 class Diagnoser(nn.Module):
@@ -60,7 +89,7 @@ class Diagnoser(nn.Module):
     Parameters
     ----------
     encoder
-        A module with `encode(batch, missing)`: `ExpressionAutoencoder` or `StandardizedGenes`.
+        A module with `encode(batch, missing)`: `ExpressionAutoencoder`, `PrincipalComponents` or `StandardizedGenes`.
     classifier
         A module from latent to logits: one column per class, or a single column for two classes.
     """

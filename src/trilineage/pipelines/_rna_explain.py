@@ -26,7 +26,7 @@ from trilineage.explain.genes import (
     stability,
     tabulate_genes,
 )
-from trilineage.models.diagnoser import Diagnoser, StandardizedGenes, two_columns
+from trilineage.models.diagnoser import Diagnoser, two_columns
 from trilineage.pipelines._rna_config import Config
 from trilineage.pipelines._rna_fold import fit_fold, whole_split
 from trilineage.pipelines._rna_material import Material, gather, split_patients
@@ -143,8 +143,7 @@ def attribute(
 
 def dense_logits(diagnoser: Diagnoser, values: Float[torch.Tensor, "cell gene"]) -> Logits:
     """Return the model as a function of dense expression; links of a graph classifier stay those of `values`."""
-    encoder = diagnoser.encoder
-    encode = encoder.standardize if isinstance(encoder, StandardizedGenes) else encoder.encode_dense
+    encode = diagnoser.encoder.encode_dense
     with torch.no_grad():
         latent = encode(values)  # type: ignore[operator]
     several = len(values)

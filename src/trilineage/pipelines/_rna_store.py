@@ -19,7 +19,7 @@ from trilineage.data.splits import split_table
 from trilineage.evaluation.intervals import aggregate_patients
 from trilineage.models.autoencoder import ExpressionAutoencoder
 from trilineage.models.classifiers import build_classifier
-from trilineage.models.diagnoser import Diagnoser, StandardizedGenes
+from trilineage.models.diagnoser import Diagnoser, PrincipalComponents, StandardizedGenes
 from trilineage.pipelines._rna_config import Config
 from trilineage.pipelines._rna_fold import Fold
 from trilineage.pipelines._rna_material import Material
@@ -171,6 +171,9 @@ def _empty_diagnoser(config: Config, state: dict[str, torch.Tensor], n_genes: in
     if config.representation == "genes":
         encoder: torch.nn.Module = StandardizedGenes(torch.zeros(n_genes), torch.ones(n_genes))
         n_latent = n_genes
+    elif config.representation == "components":
+        axes = torch.zeros_like(state["encoder.axes"])
+        encoder, n_latent = PrincipalComponents(torch.zeros(n_genes), axes), axes.shape[1]
     else:
         encoder = ExpressionAutoencoder(n_genes, config.autoencoder)
         n_latent = config.autoencoder.n_latent

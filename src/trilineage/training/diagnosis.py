@@ -9,14 +9,16 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int, Shaped
+from pydantic import Field
 from torch import Tensor, nn
 
 from trilineage.core.config import Settings
 from trilineage.core.seeding import derive_seed, seed_everything
+from trilineage.data.components import fit_components
 from trilineage.data.expression.open import Expression
 from trilineage.models.autoencoder import AutoencoderSettings, ExpressionAutoencoder
 from trilineage.models.classifiers import Classifier, ClassifierSettings, build_classifier
-from trilineage.models.diagnoser import StandardizedGenes, two_columns
+from trilineage.models.diagnoser import PrincipalComponents, StandardizedGenes, two_columns
 from trilineage.models.sparse import SparseBatch
 from trilineage.training.distributed import Processes
 from trilineage.training.loop import History, StepOutput, train
@@ -35,11 +37,23 @@ ENCODE_ROWS = 4096
 logger = logging.getLogger(__name__)
 
 
+class ComponentSettings(Settings):
+    """Size of the representation by principal components."""
+
+    n_genes: int = Field(default=2000, ge=1)
+    """Genes of highest variance in the training part that are used."""
+    n_components: int = Field(default=50, ge=1)
+    """Components kept at most."""
+
+
 class DiagnoserSettings(Settings):
     """How a diagnoser is built and trained."""
 
-    representation: Literal["autoencoder", "genes"] = "autoencoder"
-    """`autoencoder`: classify its latent; `genes`: classify standardised genes, for bulk and microarray tables."""
+    representation: Literal["autoencoder", "components", "genes"] = "autoencoder"
+    """`autoencoder`: classify its latent; `components`: principal components, and `genes`: standardised genes, both for
+    bulk and microarray tables, which have too few samples to train an autoencoder on."""
+    components: ComponentSettings = ComponentSettings()
+    """Size of the principal components."""
     autoencoder: AutoencoderSettings = AutoencoderSettings()
     """Shape and loss of the autoencoder."""
     autoencoder_training: TrainingSettings = TrainingSettings(epochs=60, batch_size=128, patience=8)
@@ -126,6 +140,8 @@ def fit_encoder(
     """
     if settings.representation == "genes":
         return _standardized_genes(expression, train_rows).to(place.device), None
+    if settings.representation == "components":
+        return _principal_components(expression, train_rows, settings.components).to(place.device), None
     place = place.stage("autoencoder")
     seed_everything(place.seed)
     model = ExpressionAutoencoder(expression.n_vars, settings.autoencoder)
@@ -275,6 +291,17 @@ def _standardized_genes(expression: Expression, rows: Int[np.ndarray, " sample"]
     mean = total / len(rows)
     deviation = np.sqrt(np.maximum(squares / len(rows) - mean**2, 0.0))
     return StandardizedGenes(torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(deviation.astype(np.float32)))
+
+
+def _principal_components(
+    expression: Expression, rows: Int[np.ndarray, " sample"], settings: ComponentSettings
+) -> PrincipalComponents:
+    """Find the components of the training samples and write them over all genes."""
+    found = fit_components(expression.to_csr, rows, n_genes=settings.n_genes, n_components=settings.n_components)
+    mean = np.zeros(expression.n_vars, dtype=np.float32)
+    axes = np.zeros((expression.n_vars, found.axes.shape[1]), dtype=np.float32)
+    mean[found.genes], axes[found.genes] = found.mean, found.axes
+    return PrincipalComponents(torch.from_numpy(mean), torch.from_numpy(axes))
 
 
 def _monitored(settings: TrainingSettings, n_valid: int) -> TrainingSettings:
