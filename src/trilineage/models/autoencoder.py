@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trilineage.core.config import Settings
 from trilineage.core.errors import ConfigError, DataError
+from trilineage.models.layers import BatchNorm1d, RowDropout
 from trilineage.models.sparse import Backend, SparseBatch, sparse_matmul
 
 
@@ -157,4 +158,4 @@ def _hidden_layers(widths: Sequence[int], dropout: float) -> nn.Sequential:
 
 
 def _activation(width: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout))
+    return nn.Sequential(BatchNorm1d(width), nn.ReLU(), RowDropout(dropout))

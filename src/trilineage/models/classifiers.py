@@ -22,6 +22,7 @@ from trilineage.models.graph import (
     propagate,
     sign_features,
 )
+from trilineage.models.layers import RowDropout
 from trilineage.models.transformer import LatentTransformer, TransformerSettings
 
 Inputs = Tensor | WholeGraph | GraphQueries
@@ -220,7 +221,7 @@ class FeedForward(nn.Module):
         widths = (d_in, *hidden)
         layers: list[nn.Module] = []
         for wide, narrow in pairwise(widths):
-            layers += [nn.Linear(wide, narrow), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(wide, narrow), nn.ReLU(), RowDropout(dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_outputs))
 
     def forward(self, features: Float[Tensor, "cell feature"]) -> Float[Tensor, "cell output"]:
@@ -241,7 +242,7 @@ class GraphConvolution(nn.Module):
         self.first = nn.Linear(d_in, hidden)
         self.second = nn.Linear(hidden, n_outputs, bias=False)
         self.bias = nn.Parameter(torch.zeros(n_outputs))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = RowDropout(dropout)
 
     def forward(self, inputs: WholeGraph | GraphQueries) -> Float[Tensor, "cell output"]:
         """Return logits of every cell of a graph, or of query cells."""

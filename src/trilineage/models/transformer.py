@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from trilineage.core.config import Settings
 from trilineage.core.errors import ConfigError
+from trilineage.models.layers import RowDropout
 
 
 class TransformerSettings(Settings):
@@ -105,8 +106,8 @@ class _Layer(nn.Module):
         self.hidden = nn.Sequential(
             nn.Linear(embed_dim, settings.hidden), nn.GELU(), nn.Linear(settings.hidden, embed_dim)
         )
-        self.drop_attention = nn.Dropout(dropout)
-        self.drop_hidden = nn.Dropout(dropout)
+        self.drop_attention = RowDropout(dropout)
+        self.drop_hidden = RowDropout(dropout)
 
     def forward(self, tokens: Float[Tensor, "cell token embed"]) -> Float[Tensor, "cell token embed"]:
         query, key, value = self._heads(tokens)
