@@ -67,7 +67,9 @@ class ExpressionAutoencoder(nn.Module):
         self.input_head = _activation(first, settings.dropout)
         self.encoder_layers = _hidden_layers(settings.hidden, settings.dropout)
         self.latent_layer = nn.Linear(settings.hidden[-1], settings.n_latent)
-        self.decoder_layers = _hidden_layers((settings.n_latent, *reversed(settings.hidden)), settings.dropout)
+        self.decoder_layers = _hidden_layers(
+            (settings.n_latent, *reversed(settings.hidden)), settings.dropout
+        )
         self.output_weight = _uniform(n_genes, last, fan_in=last)
         self.output_bias = nn.Parameter(torch.zeros(n_genes))
         is_counts = settings.loss in ("nb", "zinb")

@@ -114,7 +114,12 @@ class SparseBatch:
     def cells(self, start: int, stop: int) -> Self:
         """Return the cells from start to stop; the non-zeros are shared, not copied."""
         return type(self)(
-            self.indptr[start : stop + 1], self.indices, self.values, self.counts, self.library[start:stop], self.n_genes
+            self.indptr[start : stop + 1],
+            self.indices,
+            self.values,
+            self.counts,
+            self.library[start:stop],
+            self.n_genes,
         )
 
     def dense(self, *, counts: bool = False) -> Float[Tensor, "cell gene"]:
@@ -148,7 +153,9 @@ def choose_backend(backend: Backend, device: torch.device) -> Literal["numba", "
     """
     if backend == "numba" and device.type != "cpu":
         raise ConfigError(
-            "the compiled loops run on the CPU only", seen=f"device {device}", remedy="choose backend auto or torch"
+            "the compiled loops run on the CPU only",
+            seen=f"device {device}",
+            remedy="choose backend auto or torch",
         )
     if backend == "auto":
         return "numba" if device.type == "cpu" else "torch"
@@ -248,7 +255,11 @@ def empty(n_rows: int, n_columns: int) -> Float32[Tensor, "row column"]:
 
 
 def _sample_products(
-    batch: SparseBatch, left: Float[Tensor, "cell hidden"], right: Float[Tensor, "gene hidden"], *, compiled: bool
+    batch: SparseBatch,
+    left: Float[Tensor, "cell hidden"],
+    right: Float[Tensor, "gene hidden"],
+    *,
+    compiled: bool,
 ) -> Float[Tensor, " nnz"]:
     """Return left[cell] . right[gene] at every non-zero."""
     out = torch.zeros_like(batch.values)

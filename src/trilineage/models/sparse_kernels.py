@@ -86,7 +86,9 @@ def _row_adder(width):
     @intrinsic
     def add_rows(typing_context, out, row, column, dense, indices, values, start, stop):
         def generate(context, builder, signature, arguments):
-            arrays = {i: context.make_array(signature.args[i])(context, builder, arguments[i]) for i in (0, 3, 4, 5)}
+            arrays = {
+                i: context.make_array(signature.args[i])(context, builder, arguments[i]) for i in (0, 3, 4, 5)
+            }
             _, row, column, _, _, _, start, stop = arguments
             stride = builder.extract_value(arrays[3].shape, 1)
             place = builder.add(builder.mul(row, stride), column)
@@ -99,7 +101,9 @@ def _row_adder(width):
                 index = builder.load(builder.gep(arrays[4].data, [builder.mul(k, steps[0])]))
                 value = builder.load(builder.gep(arrays[5].data, [builder.mul(k, steps[1])]))
                 index = builder.zext(index, stride.type)
-                source = builder.bitcast(builder.gep(origin, [builder.mul(index, stride)]), vector.as_pointer())
+                source = builder.bitcast(
+                    builder.gep(origin, [builder.mul(index, stride)]), vector.as_pointer()
+                )
                 first = builder.insert_element(vector(ir.Undefined), value, ir.IntType(32)(0))
                 zeros = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
                 spread = builder.shuffle_vector(first, vector(ir.Undefined), zeros)

@@ -76,7 +76,9 @@ def _walk(
 ) -> tuple[Float64[Tensor, ""], OutputLayer | None]:
     """Add up the loss, and its gradients in the shape of the layer, over chunks of cells in a fixed order."""
     total = torch.zeros((), dtype=torch.float64, device=layer.hidden.device)
-    gradients = OutputLayer(*(None if t is None else torch.zeros_like(t) for t in layer)) if with_gradient else None
+    gradients = (
+        OutputLayer(*(None if t is None else torch.zeros_like(t) for t in layer)) if with_gradient else None
+    )
     step = max(1, _CHUNK // layer.weight.shape[0])
     heads = [(layer.weight, layer.bias)]
     if layer.dropout_weight is not None and layer.dropout_bias is not None:
@@ -88,7 +90,9 @@ def _walk(
         outputs = tuple(buffer[: stop - start] for buffer in buffers)
         for output, (weight, bias) in zip(outputs, heads, strict=True):
             torch.addmm(bias, hidden, weight.T, out=output)
-        part, theta_part = loss(batch.cells(start, stop), outputs, layer.log_theta, with_gradient=with_gradient)
+        part, theta_part = loss(
+            batch.cells(start, stop), outputs, layer.log_theta, with_gradient=with_gradient
+        )
         total += part
         if gradients is not None:
             _add_gradients(gradients, layer, outputs, theta_part, slice(start, stop))

@@ -81,7 +81,9 @@ def _torch_chunk(
     with_gradient: bool,
 ) -> tuple[Float64[Tensor, ""], Float32[Tensor, " gene"] | None]:
     """Write the likelihood in torch operations and let autograd differentiate it."""
-    leaves = [tensor.detach().clone().requires_grad_(with_gradient) for tensor in (*outputs, _limit(log_theta))]
+    leaves = [
+        tensor.detach().clone().requires_grad_(with_gradient) for tensor in (*outputs, _limit(log_theta))
+    ]
     with torch.set_grad_enabled(with_gradient):
         loss = count_likelihood(batch.dense(counts=True), batch.library, *leaves[:-1], log_theta=leaves[-1])
     if not with_gradient:

@@ -65,9 +65,13 @@ def log_gamma_and_digamma(x):
     inverse = 1.0 / x
     square = inverse * inverse
     log_x = math.log(x)
-    series = inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square * (1 / 1680 - square * (1 / 1188)))))
+    series = inverse * (
+        1 / 12 - square * (1 / 360 - square * (1 / 1260 - square * (1 / 1680 - square * (1 / 1188))))
+    )
     log_gamma = (x - 0.5) * log_x - x + 0.9189385332046727 + series - math.log(product)
-    tail = square * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square * (1 / 240 - square * (1 / 132)))))
+    tail = square * (
+        1 / 12 - square * (1 / 120 - square * (1 / 252 - square * (1 / 240 - square * (1 / 132))))
+    )
     return log_gamma, log_x - 0.5 * inverse - tail - reciprocals
 
 
@@ -141,7 +145,9 @@ def _softmax_gradient(row, slope, total, slopes):
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def negative_binomial(indptr, indices, counts, library, theta, inverse_theta, logits, row_loss, theta_partial):
+def negative_binomial(
+    indptr, indices, counts, library, theta, inverse_theta, logits, row_loss, theta_partial
+):
     """Write the negative log-likelihood of each row; overwrite logits by their gradient.
 
     `theta_partial` (block gene) receives the gradient of log theta of each block of `ROW_BLOCK` rows.
@@ -215,7 +221,9 @@ def _softplus(x):
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def zero_inflated(indptr, indices, counts, library, theta, inverse_theta, logits, dropout, row_loss, theta_partial):
+def zero_inflated(
+    indptr, indices, counts, library, theta, inverse_theta, logits, dropout, row_loss, theta_partial
+):
     """As `negative_binomial`, with the zero-inflation logits `dropout` (overwritten by their gradient too)."""
     n_rows, n_genes = logits.shape
     for block in prange(theta_partial.shape[0]):
@@ -237,7 +245,13 @@ def zero_inflated(indptr, indices, counts, library, theta, inverse_theta, logits
                 zero_loss, zero_slope, zero_theta = _zinb_zero_terms(mean, d, t)
                 log_rising, digamma = rising(x, t)
                 log_mean, log_ratio = seen[0, k - start] + log_scale, math.log1p(mean / t)
-                loss += t * log_ratio + x * (math.log(t + mean) - log_mean) - log_rising + _softplus(d) - zero_loss
+                loss += (
+                    t * log_ratio
+                    + x * (math.log(t + mean) - log_mean)
+                    - log_rising
+                    + _softplus(d)
+                    - zero_loss
+                )
                 here = (x + t) * mean / (t + mean) - x
                 slope[gene] = here
                 slopes += here - zero_slope

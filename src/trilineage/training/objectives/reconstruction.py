@@ -23,7 +23,9 @@ class ReconstructionLoss(NamedTuple):
     """Cells in the sum."""
 
 
-def reconstruction_loss(model: nn.Module, batch: SparseBatch, *, backend: Backend = "auto") -> ReconstructionLoss:
+def reconstruction_loss(
+    model: nn.Module, batch: SparseBatch, *, backend: Backend = "auto"
+) -> ReconstructionLoss:
     """Encode and decode a minibatch and return the loss of the model's settings, summed over cells and genes.
 
     Parameters

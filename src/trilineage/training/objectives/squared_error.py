@@ -83,7 +83,9 @@ def _gram_terms(batch: SparseBatch, layer: OutputLayer, *, compiled: bool) -> _G
         gene_sums = _gene_sums(batch, compiled=compiled)
     values = batch.values[int(batch.indptr[0]) : int(batch.indptr[-1])].detach()
     square_sum = _dot(values, values)
-    loss = _dot(weight_gram, hidden_gram) + 2 * _dot(weight_bias, hidden_sum) + batch.n_cells * _dot(bias, bias)
+    loss = (
+        _dot(weight_gram, hidden_gram) + 2 * _dot(weight_bias, hidden_sum) + batch.n_cells * _dot(bias, bias)
+    )
     loss += square_sum - 2 * (_dot(projected, hidden) + _dot(gene_sums, bias))
     return _GramTerms(
         loss, square_sum, weight_gram, hidden_gram, projected, weight_bias, hidden_sum, gene_sums
@@ -105,7 +107,13 @@ def _dot(left: Float[Tensor, "*axes"], right: Float[Tensor, "*axes"]) -> float:
 class _GramSquaredError(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, batch: SparseBatch, terms: _GramTerms, compiled: bool
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        batch: SparseBatch,
+        terms: _GramTerms,
+        compiled: bool,
     ) -> Tensor:
         ctx.save_for_backward(hidden, weight, bias)
         ctx.batch, ctx.terms, ctx.compiled = batch, terms, compiled
@@ -118,7 +126,9 @@ class _GramSquaredError(torch.autograd.Function):
         terms: _GramTerms = ctx.terms
         factor = 2 * float(scale)
         with torch.autocast(hidden.device.type, enabled=False):
-            to_hidden = torch.addmm(terms.weight_bias, hidden, terms.weight_gram).sub_(terms.projected).mul_(factor)
+            to_hidden = (
+                torch.addmm(terms.weight_bias, hidden, terms.weight_gram).sub_(terms.projected).mul_(factor)
+            )
             to_weight = multiply_transposed(ctx.batch, hidden, compiled=ctx.compiled)
             to_weight.addmm_(weight, terms.hidden_gram, beta=-factor, alpha=factor)
             to_weight.addr_(bias, terms.hidden_sum, alpha=factor)
