@@ -93,7 +93,7 @@ def main(results_dir: Path) -> None:
         f"{N_STUDIES} simulated studies per design, 1,000 resamples each; the standard error of a coverage is about "
         "0.7 points. The cells of a patient share an effect of their own. The calibration error (ece) is biased "
         "upwards in small studies, so its interval is not to be trusted there.\n"
-        f"Made by `benchmarks/bench_coverage.py` in {minutes:.0f} minutes on one core.\n"
+        f"Made by `benchmarks/bench_coverage.py` in {minutes:.0f} minutes on one core."
     )
     results_dir.mkdir(parents=True, exist_ok=True)
     (results_dir / "coverage.md").write_text("\n\n".join([head, *parts]) + "\n", encoding="utf-8")
