@@ -152,7 +152,7 @@ def mcc(totals: Totals) -> Float[np.ndarray, "*resample"]:
     of_truth = total**2 - (truth**2).sum(axis=-1)
     of_calls = total**2 - (called**2).sum(axis=-1)
     tiny = 1e-12 * total**2
-    value = np.where(of_calls > tiny, _ratio(covariance, np.sqrt(of_truth * of_calls)), 0.0)
+    value = np.where(of_calls > tiny, _ratio(covariance, np.sqrt(np.maximum(of_truth * of_calls, 0.0))), 0.0)
     return np.where(of_truth > tiny, value, np.nan)
 
 
