@@ -1,0 +1,70 @@
+# Everything a person or a machine runs here. Each target sets up what it needs.
+#   make demo    simulated blood to a report          make test    the tests
+#   make check   all that must hold before a commit   make bench   speed and memory tables
+#   make tree    what every file is about             make where RECIPE=rna   the files a recipe uses, in order
+#   make docs    the reference pages from the code    make format  what `make check` would complain about first
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= runs/demo
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+
+.PHONY: help setup demo test check format docs bench tree where clean
+help:
+	@sed -n '2,5s/^# //p' Makefile
+
+# ---- set-up: once, and again when the requirements change ----------------------------------------------------------
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+# ---- what a visitor types ------------------------------------------------------------------------------------------
+
+demo: $(DEMO)/blood.h5ad
+	$(BIN)/trilineage rna fit --config configs/demo.toml --data $(DEMO)/blood.h5ad --out $(DEMO)/run
+	$(BIN)/trilineage rna explain $(DEMO)/run
+	$(BIN)/trilineage report $(DEMO)/run
+	@echo "Open $(DEMO)/run/report.html in a browser."
+
+$(DEMO)/blood.h5ad: | $(STAMP)
+	@mkdir -p $(DEMO)
+	$(BIN)/trilineage data simulate --out $@
+
+test: $(STAMP)
+	$(ONE_THREAD) $(BIN)/python -m pytest -q
+
+# ---- what a contributor types --------------------------------------------------------------------------------------
+
+check: $(STAMP)
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(ONE_THREAD) $(BIN)/python -m pytest -q
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(STAMP)
+	$(BIN)/python tools/reference.py
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run.py $(ONLY)
+
+tree:
+	@$(PYTHON) tools/tree.py
+
+where:
+	@$(PYTHON) tools/where.py $(or $(RECIPE),rna)
+
+clean:
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache

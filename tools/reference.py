@@ -1,0 +1,100 @@
+"""Write the reference pages from the code: every command with its options, every option of every recipe (`make docs`)."""
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import EllipsisType
+
+import typer
+
+import trilineage
+from trilineage.core.config import OptionDescription, Settings, describe
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+NOTICE = "<!-- Written by `make docs` from the code; change the docstrings, not this page. -->"
+
+
+def pages() -> dict[str, str]:
+    """Return the text of every page by file name."""
+    return {"commands.md": commands_page(), "options.md": options_page()}
+
+
+def commands() -> Iterator[tuple[str, typer.core.TyperCommand]]:
+    """Give every command with its full name (`trilineage rna fit`)."""
+    from trilineage.cli.main import app
+
+    yield from _commands(typer.main.get_command(app), "trilineage")
+
+
+def commands_page() -> str:
+    """Return the page of commands."""
+    parts = ["# Commands", NOTICE, "Research use only; not a medical device."]
+    for name, command in commands():
+        parts.append(f"## `{name}`")
+        parts.append((command.help or "").strip())
+        rows = [_parameter_row(parameter) for parameter in command.params if parameter.name != "help"]
+        parts.append("\n".join(["| Argument | Meaning | Default |", "|---|---|---|", *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def configurations() -> dict[str, type[Settings]]:
+    """Return what can be configured, by the command that takes it."""
+    from trilineage.data.simulate.settings import SimulationSettings
+
+    recipes = {f"trilineage {name} fit": import_module(f"trilineage.pipelines.{name}") for name in trilineage.RECIPES}
+    found: dict[str, type[Settings]] = {name: recipe.Config for name, recipe in recipes.items()}
+    return found | {"trilineage data simulate": SimulationSettings}
+
+
+def options_page() -> str:
+    """Return the page of options."""
+    parts = ["# Options", NOTICE, "Each can stand in a TOML file (`--config`) or be set alone (`--set key=value`)."]
+    for command, settings in configurations().items():
+        parts.append(f"## `{command}`")
+        parts.append("\n".join(["| Option | Type | Default | Meaning |", "|---|---|---|---|", *_option_rows(settings)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _commands(command: typer.core.TyperCommand, name: str) -> Iterator[tuple[str, typer.core.TyperCommand]]:
+    children = getattr(command, "commands", {})
+    if not children:
+        yield name, command
+    for child_name, child in children.items():
+        yield from _commands(child, f"{name} {child_name}")
+
+
+def _parameter_row(parameter: typer.core.TyperOption) -> str:
+    names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+    if parameter.param_type_name == "argument":
+        names = f"`{parameter.metavar or parameter.name.upper()}`"
+    default = "required" if parameter.required else _default_text(parameter.default)
+    return f"| {names} | {_cell(getattr(parameter, 'help', '') or '')} | {default} |"
+
+
+def _option_rows(settings: type[Settings]) -> list[str]:
+    return [
+        f"| `{row.key}` | {_cell(f'`{row.type}`')} | {_default_text(row.default)} | {_cell(row.doc)} |"
+        for row in describe(settings)
+    ]
+
+
+def _default_text(value: object) -> str:
+    if isinstance(value, EllipsisType):
+        return "required"
+    if value is None or value == () or value == "" or callable(value):
+        return ""
+    return _cell(f"`{value}`")
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+__all__ = ["OptionDescription", "commands", "configurations", "pages"]
+
+if __name__ == "__main__":
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for file, text in pages().items():
+        (REFERENCE / file).write_text(text)
+        sys.stdout.write(f"{REFERENCE / file}\n")
