@@ -15,14 +15,19 @@ from trilineage.core.errors import (
 from trilineage.pipelines import rna
 
 
-def value(run: Run, metric: str, subject: str = "model", unit: str = "sample", file: str = "scores.json") -> float:
+def value(
+    run: Run, metric: str, subject: str = "model", unit: str = "sample", file: str = "scores.json"
+) -> float:
     (found,) = [s for s in run.scores(file) if (s.metric, s.subject, s.unit) == (metric, subject, unit)]
     return found.value
 
 
 def test_held_out_donors_are_diagnosed_far_above_the_null(fitted):
     assert value(fitted, "balanced_accuracy", unit="patient") > 0.8
-    assert value(fitted, "balanced_accuracy") > value(fitted, "balanced_accuracy", "null: permuted patients") + 0.2
+    assert (
+        value(fitted, "balanced_accuracy")
+        > value(fitted, "balanced_accuracy", "null: permuted patients") + 0.2
+    )
 
 
 def test_every_score_stands_beside_all_baselines_with_intervals(fitted):
@@ -107,7 +112,10 @@ def test_a_file_without_the_genes_of_the_model_is_refused_unless_overridden(fitt
     data[:, :30].copy().write_h5ad(tmp_path / "few.h5ad")
     with pytest.raises(GeneAlignmentError, match="30 of 300"):
         rna.predict(fitted, tmp_path / "few.h5ad", device="cpu")
-    assert rna.predict(fitted, tmp_path / "few.h5ad", min_gene_share=0.05, device="cpu").alignment["n_matched"] == 30
+    assert (
+        rna.predict(fitted, tmp_path / "few.h5ad", min_gene_share=0.05, device="cpu").alignment["n_matched"]
+        == 30
+    )
 
 
 def test_altered_weights_are_never_used(fitted, blood, tmp_path):
@@ -127,15 +135,26 @@ def test_transfer_scores_zero_shot_beside_same_donor_null_and_own_classifier(fit
     rna.transfer(fitted, to=("Monocyte",), device="cpu")
     file = "transfer/scores.json"
     subjects = {score.subject for score in fitted.scores(file)}
-    assert {"model", "null: permuted patients", "trained on this population", "baseline: majority"} <= subjects
+    assert {
+        "model",
+        "null: permuted patients",
+        "trained on this population",
+        "baseline: majority",
+    } <= subjects
     assert "model on training patients (leaky)" in subjects
     assert {score.population for score in fitted.scores(file)} == {"Monocyte"}
-    assert value(fitted, "accuracy", file=file) > value(fitted, "accuracy", "null: permuted patients", file=file)
+    assert value(fitted, "accuracy", file=file) > value(
+        fitted, "accuracy", "null: permuted patients", file=file
+    )
 
 
 def test_transfer_with_refinement_compares_the_hybrid(fitted):
     rna.transfer(fitted, to=("Lymphocyte",), refine="Lymphocyte", device="cpu")
-    names = {row.second for row in fitted.comparisons("transfer/comparisons.json") if row.population == "Lymphocyte"}
+    names = {
+        row.second
+        for row in fitted.comparisons("transfer/comparisons.json")
+        if row.population == "Lymphocyte"
+    }
     assert "hybrid: refined autoencoder" in names
 
 
@@ -197,7 +216,9 @@ def test_a_study_compares_variants_on_the_same_patients(quick, tmp_path):
     run = rna.study(base, tmp_path / "study", vary={"autoencoder.n_latent": (8, 16)}, device="cpu")
     names = {"autoencoder.n_latent=8", "autoencoder.n_latent=16"}
     assert names <= {score.subject for score in run.scores()}
-    assert {(row.first, row.second) for row in run.comparisons()} == {tuple(sorted(names, key=len, reverse=True))}
+    assert {(row.first, row.second) for row in run.comparisons()} == {
+        tuple(sorted(names, key=len, reverse=True))
+    }
 
 
 def test_options_are_chosen_inside_the_training_part(quick, tmp_path):

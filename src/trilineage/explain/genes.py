@@ -67,7 +67,7 @@ def completeness_gap(
     *,
     attributions: Float[Tensor, "cell gene"],
 ) -> float:
-    """Return how far the sums of attributions are from the evidence they should add up to, relative to its mean size."""
+    """Return how far sums of attributions are from the evidence they should add up to, relative to its mean size."""
     before = class_evidence(logits(baseline[None]), target)
     expected = class_evidence(logits(inputs), target) - before
     gap = (attributions.sum(dim=1) - expected).abs().mean()

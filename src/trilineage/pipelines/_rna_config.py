@@ -16,7 +16,8 @@ class PopulationSettings(Settings):
     """Which cells are learned from and which are scored."""
 
     train: tuple[str, ...] = ("progenitors",)
-    """Populations the autoencoder and the classifier learn from: a group (progenitors, monocyte, lymphocyte), a cell type of the file, or `all`. Without cell types in the file, all samples."""
+    """Populations the autoencoder and the classifier learn from: a group (progenitors, monocyte, lymphocyte), a cell
+    type of the file, or `all`. Without cell types in the file, all samples."""
     test: tuple[str, ...] = ()
     """Populations the held-out patients are scored on; empty means the training populations."""
 
@@ -25,7 +26,8 @@ class SelectionSettings(Settings):
     """Options chosen by cross-validation inside the training part, never on test patients."""
 
     options: tuple[str, ...] = ()
-    """Alternatives to choose from, such as `"classifier.dropout=0.0,0.1,0.3"`; several make a grid. Empty: nothing is chosen."""
+    """Alternatives to choose from, such as `"classifier.dropout=0.0,0.1,0.3"`; several make a grid. Empty: nothing is
+    chosen."""
     n_folds: int = Field(default=3, ge=2)
     """Patient-grouped folds inside the training part."""
     metric: Literal["balanced_accuracy", "accuracy", "macro_f1", "mcc"] = "balanced_accuracy"
@@ -46,11 +48,13 @@ class Config(DiagnoserSettings):
     healthy_label: str = "healthy"
     """Label of people without disease: the negative class of the binary task and the reference of attributions."""
     keep: tuple[str, ...] = ()
-    """Samples to keep, by a column and its values: `study=GSE227832`, `gex_split=design|held-out`. Several must all hold."""
+    """Samples to keep, by a column and its values: `study=GSE227832`, `gex_split=design|held-out`. Several must all
+    hold."""
     classes: tuple[str, ...] = ()
     """Labels to keep; empty keeps all. Samples of other labels are left out and counted."""
     min_patients: int = Field(default=0, ge=0)
-    """Leave out (and name) classes with fewer patients than this; 0 leaves none out, and a class too small to split is refused."""
+    """Leave out (and name) classes with fewer patients than this; 0 leaves none out, and a class too small to split is
+    refused."""
     check_content: bool = True
     """Whether the same measurement under two sample names, on both sides of a split, stops the run."""
     selection: SelectionSettings = SelectionSettings()

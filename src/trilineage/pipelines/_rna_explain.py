@@ -30,7 +30,13 @@ from trilineage.models.diagnoser import Diagnoser, two_columns
 from trilineage.pipelines._rna_config import Config
 from trilineage.pipelines._rna_fold import fit_fold, whole_split
 from trilineage.pipelines._rna_material import Material, gather, split_patients
-from trilineage.pipelines._rna_store import FINAL, KIND, fold_name, prediction_weights, read_diagnoser, workplace_of
+from trilineage.pipelines._rna_store import (
+    FINAL,
+    KIND,
+    prediction_weights,
+    read_diagnoser,
+    workplace_of,
+)
 from trilineage.pipelines._rna_transfer import require_same_data
 from trilineage.training.diagnosis import Place
 
@@ -41,7 +47,9 @@ Reference = Literal["rest", "healthy"]
 logger = logging.getLogger(__name__)
 
 
-def explain_run(run: Run | Path | str, *, n_seeds: int, reference: Reference, max_samples: int, device: str) -> Run:
+def explain_run(
+    run: Run | Path | str, *, n_seeds: int, reference: Reference, max_samples: int, device: str
+) -> Run:
     """Write the genes of every class; see `trilineage.rna.explain`."""
     run = run if isinstance(run, Run) else Run.open(run, kind=KIND)
     prediction_weights(run)
@@ -55,7 +63,9 @@ def explain_run(run: Run | Path | str, *, n_seeds: int, reference: Reference, ma
     found = []
     for number in range(n_seeds):
         diagnoser = seeded_diagnoser(run, material, split, config, place, number=number)
-        found.append(attribute(diagnoser, material, cells, baselines, place, name=f"genes, seed {number + 1}"))
+        found.append(
+            attribute(diagnoser, material, cells, baselines, place, name=f"genes, seed {number + 1}")
+        )
     if place.processes.is_main:
         write_genes(run, material, cells, found, read_truth_of(config))
     return run
@@ -63,7 +73,11 @@ def explain_run(run: Run | Path | str, *, n_seeds: int, reference: Reference, ma
 
 def kept_split(run: Run, material: Material, config: Config) -> Split:
     """Return the split of the model that predicts."""
-    return whole_split(material, config) if run.has(f"weights/{FINAL}.safetensors") else split_patients(material, config)[0]
+    return (
+        whole_split(material, config)
+        if run.has(f"weights/{FINAL}.safetensors")
+        else split_patients(material, config)[0]
+    )
 
 
 def shown_cells(material: Material, split: Split, max_samples: int, *, seed: int) -> Int[np.ndarray, " cell"]:
@@ -179,7 +193,9 @@ def write_genes(
         if score is not None:
             recovered[label] = asdict(score)
     run.write_table("explain/genes.csv", columns)
-    run.write_json("explain/stability.json", {"n_seeds": len(found), "n_samples": len(cells), "classes": steady})
+    run.write_json(
+        "explain/stability.json", {"n_seeds": len(found), "n_samples": len(cells), "classes": steady}
+    )
     if recovered:
         run.write_json("explain/recovery.json", {"classes": recovered})
 
@@ -220,7 +236,10 @@ def _effects(truth: Truth | None, label: str, material: Material) -> Float[np.nd
     of_gene = dict(zip(map(str, truth.genes), truth.effects(label), strict=True))
     genes = material.expression.genes
     return np.array(
-        [of_gene.get(i, of_gene.get(s, 0.0)) for i, s in zip(genes.ids.tolist(), genes.symbols.tolist(), strict=True)]
+        [
+            of_gene.get(i, of_gene.get(s, 0.0))
+            for i, s in zip(genes.ids.tolist(), genes.symbols.tolist(), strict=True)
+        ]
     )
 
 

@@ -70,7 +70,11 @@ def with_classifier(
         learn, valid, n_classes, settings=config, place=place, is_binary=config.task == "binary"
     )
     diagnoser = Diagnoser(fold.diagnoser.encoder, classifier)
-    temperature = fit_temperature(classify(classifier, valid.latent), valid.labels, valid.patients) if len(valid.labels) else 1.0
+    temperature = (
+        fit_temperature(classify(classifier, valid.latent), valid.labels, valid.patients)
+        if len(valid.labels)
+        else 1.0
+    )
     diagnoser.temperature.fill_(temperature)
     tested = fold.split.positions("test")
     latent = fold.latent[np.searchsorted(fold.used, tested)]
@@ -98,10 +102,12 @@ def predict_latent(
 
 
 def whole_split(material: Material, config: Config) -> Split:
-    """Return the split of the final model of a cross-validation: everyone learns, some patients validate, none is tested."""
+    """Return the split of the final model of a cross-validation: nobody is tested, some patients validate."""
     is_train = material.is_in(config.population.train)
     inside = np.flatnonzero(is_train)
-    split = training_only(material.cohort.subset(inside), valid_fraction=config.split.valid_fraction, seed=config.seed)
+    split = training_only(
+        material.cohort.subset(inside), valid_fraction=config.split.valid_fraction, seed=config.seed
+    )
     parts: Shaped[np.ndarray, " sample"] = np.full(len(is_train), "unused", dtype="<U6")
     parts[inside] = split.parts
     return Split(parts, "all patients")
@@ -109,7 +115,9 @@ def whole_split(material: Material, config: Config) -> Split:
 
 def _nothing(material: Material) -> Prediction:
     cohort = material.cohort
-    return Prediction(cohort.samples[:0], cohort.patients[:0], cohort.classes, np.zeros((0, len(cohort.classes))))
+    return Prediction(
+        cohort.samples[:0], cohort.patients[:0], cohort.classes, np.zeros((0, len(cohort.classes)))
+    )
 
 
 def _curve(history: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the rna recipe works on: an opened file, the samples that can be used, their patients, labels and populations."""
+"""What the rna recipe works on: an opened file and its usable samples, their patients, labels and populations."""
 
 import logging
 from dataclasses import dataclass
@@ -87,7 +87,9 @@ def gather_from(expression: Expression, config: Config) -> Material:
     rows = np.flatnonzero(usable)
     table = obs.iloc[rows].copy()
     if config.task == "binary":
-        table[label] = np.where(table[label].astype(str) == config.healthy_label, config.healthy_label, DISEASED)
+        table[label] = np.where(
+            table[label].astype(str) == config.healthy_label, config.healthy_label, DISEASED
+        )
     content = expression.content_hashes(rows) if config.check_content else None
     cohort = Cohort.from_table(
         table, label=label, patient=patient, site=expression.keys.get("site"), content=content
@@ -145,7 +147,9 @@ def _without_small_classes(
         kept = cohort.classes_with(config.min_patients)
         dropped = [name for name in cohort.classes if name not in kept]
         if dropped:
-            notes += (f"classes with fewer than {config.min_patients} patients were left out: {', '.join(dropped)}",)
+            notes += (
+                f"classes with fewer than {config.min_patients} patients were left out: {', '.join(dropped)}",
+            )
             chosen = cohort.positions_of(kept)
             rows, cohort = rows[chosen], cohort.restricted_to(kept)
     if cohort.note:

@@ -76,7 +76,9 @@ def reading_options(config: Config, data: Path, options: Mapping[str, Any]) -> E
     return ExpressionSettings.load(None, values)
 
 
-def align_to(stored: Stored, expression: Expression, min_share: float | None) -> tuple[Expression, GeneAlignment]:
+def align_to(
+    stored: Stored, expression: Expression, min_share: float | None
+) -> tuple[Expression, GeneAlignment]:
     """See a file through the genes of the model, refusing it if too few are there."""
     alignment = expression.align(stored.genes, model_share=stored.gene_share)
     alignment.require(MIN_GENE_SHARE if min_share is None else min_share)
@@ -124,7 +126,9 @@ def _plain(report: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for key, value in report.items():
         if isinstance(value, list):
-            plain[key] = np.array([" -> ".join(map(str, v)) if isinstance(v, list) else str(v) for v in value], dtype=str)
+            plain[key] = np.array(
+                [" -> ".join(map(str, v)) if isinstance(v, list) else str(v) for v in value], dtype=str
+            )
         elif value is not None:
             plain[key] = value
     return plain

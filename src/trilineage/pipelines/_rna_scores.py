@@ -46,7 +46,7 @@ class Results(NamedTuple):
 
 
 def units(material: Material) -> tuple[Unit, ...]:
-    """Return what can be scored: samples, and patients where each has one label and several samples or more than one."""
+    """Return what can be scored: samples, and patients where each has one label and some have several samples."""
     cohort = material.cohort
     is_patient_scored = cohort.patient_labels() is not None and len(cohort.patient_names) < len(cohort)
     return ("sample", "patient") if is_patient_scored else ("sample",)
@@ -140,11 +140,15 @@ def null_scores(
             pooled = pool_predictions(predictions)
             bare = config.evaluation.replace(n_bootstrap=100)
             for unit in units(material):
-                rounds.append(score_predictions(pooled, unit=unit, settings=bare, subject=NULL, population=population))
+                rounds.append(
+                    score_predictions(pooled, unit=unit, settings=bare, subject=NULL, population=population)
+                )
     return summarise_nulls(rounds, config.evaluation)
 
 
-def null_prediction(material: Material, fold: Fold, config: Config, place: Place, *, number: int) -> Prediction:
+def null_prediction(
+    material: Material, fold: Fold, config: Config, place: Place, *, number: int
+) -> Prediction:
     """Predict permuted labels of the test samples with a classifier trained on permuted labels."""
     labels = permuted_labels(material, fold.split, config, number=number)
     diagnoser = null_diagnoser(material, fold, labels, config, place, number=number)
@@ -173,7 +177,12 @@ def null_diagnoser(
     valid = fold.relabelled(material, "valid", labels)
     bare = Place(derive_seed(place.seed, "null", number), place.device)
     classifier, _ = fit_classifier(
-        learn, valid, len(material.cohort.classes), settings=config, place=bare, is_binary=config.task == "binary"
+        learn,
+        valid,
+        len(material.cohort.classes),
+        settings=config,
+        place=bare,
+        is_binary=config.task == "binary",
     )
     return Diagnoser(fold.diagnoser.encoder, classifier)
 
@@ -189,7 +198,11 @@ def summarise_nulls(rounds: Sequence[Sequence[Score]], settings: EvaluationSetti
     for same in groups.values():
         values = np.array([score.value for score in same], dtype=np.float64)
         known = values[~np.isnan(values)]
-        low, high = (None, None) if len(known) < 2 else (float(np.quantile(known, tail)), float(np.quantile(known, 1 - tail)))
+        low, high = (
+            (None, None)
+            if len(known) < 2
+            else (float(np.quantile(known, tail)), float(np.quantile(known, 1 - tail)))
+        )
         note = f"mean and {settings.level:.0%} quantiles of {len(same)} trainings on permuted patient labels"
         value = float(known.mean()) if len(known) else float("nan")
         summary.append(replace(same[0], value=value, low=low, high=high, note=note))

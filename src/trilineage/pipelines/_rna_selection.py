@@ -35,7 +35,8 @@ def select_options(material: Material, split: Split, config: Config, place: Plac
         variant = config.replace(**candidate)
         trial = place.stage(f"selection{number}")
         folds = [
-            fit_fold(material, part, variant, trial.stage(f"inner{index}")) for index, part in enumerate(inner)
+            fit_fold(material, part, variant, trial.stage(f"inner{index}"))
+            for index, part in enumerate(inner)
         ]
         pooled = pool_predictions([fold.prediction for fold in folds])
         assert pooled.labels is not None
@@ -74,7 +75,11 @@ def alternatives(config: Config) -> dict[str, tuple[Any, ...]]:
 
 def value_of(config: Config, key: str, written: str) -> Any:
     """Read one value as the option's type needs; several numbers of a tuple are joined by `x` (256x128)."""
-    text = written.strip().replace("x", ",") if "x" in written and written.replace("x", "").isdigit() else written.strip()
+    text = (
+        written.strip().replace("x", ",")
+        if "x" in written and written.replace("x", "").isdigit()
+        else written.strip()
+    )
     node: Any = type(config).load(None, [f"{key}={text}"])
     for name in key.split("."):
         node = getattr(node, name)

@@ -49,13 +49,19 @@ class Stored(NamedTuple):
 def open_run(config: Config, material: Material, out: Path, *, place: Place, overwrite: bool = False) -> Run:
     """Make the Run, or go on with the one that is there; other processes of the same job wait for the first."""
     expression = material.expression
-    data = {"path": str(config.data.path), "sha256": expression.fingerprint}
+    data: dict[str, Any] = {"path": str(config.data.path), "sha256": expression.fingerprint}
     data |= {"n_obs": expression.n_obs, "n_vars": expression.n_vars}
     with main_process_first(place.processes):
         if place.processes.is_main:
             command = f"trilineage rna fit --data {config.data.path} --out {out}"
             return Run.create(
-                out, kind=KIND, config=config, seed=config.seed, command=command, data=data, overwrite=overwrite
+                out,
+                kind=KIND,
+                config=config,
+                seed=config.seed,
+                command=command,
+                data=data,
+                overwrite=overwrite,
             )
     return Run.open(out, kind=KIND)
 
@@ -91,7 +97,9 @@ def write_fold(run: Run, fold: Fold, config: Config, material: Material, name: s
     if not run.has("genes.csv"):
         learned = material.rows[fold.split.positions("train")]
         share = material.expression.gene_share(learned)
-        run.write_table("genes.csv", {"id": genes.ids.tolist(), "symbol": genes.symbols.tolist(), "share": share.tolist()})
+        run.write_table(
+            "genes.csv", {"id": genes.ids.tolist(), "symbol": genes.symbols.tolist(), "share": share.tolist()}
+        )
 
 
 def read_diagnoser(run: Run, name: str, *, device: torch.device) -> Stored:
@@ -128,7 +136,9 @@ def prediction_weights(run: Run) -> str:
     """Return the name of the weights that predict; raises ArtifactError where the Run is unfinished."""
     if not run.is_complete:
         raise ArtifactError(
-            f"{run.path} is not finished", seen=run.manifest["status"], remedy="run the same fit again: it goes on"
+            f"{run.path} is not finished",
+            seen=run.manifest["status"],
+            remedy="run the same fit again: it goes on",
         )
     return FINAL if run.has(f"weights/{FINAL}.safetensors") else fold_name(0)
 
@@ -140,7 +150,9 @@ def write_results(
     model = predictions["model"]
     run.write_table("split.csv", split_table(material.cohort, tuple(fold.split for fold in folds)))
     for subject, prediction in predictions.items():
-        run.write_predictions(prediction, "predictions" if subject == "model" else f"baselines/{_slug(subject)}")
+        run.write_predictions(
+            prediction, "predictions" if subject == "model" else f"baselines/{_slug(subject)}"
+        )
     run.add_scores(results.scores)
     run.add_comparisons(results.comparisons)
     run.write_json("history.json", {fold.split.name: fold.history for fold in folds})
@@ -166,7 +178,9 @@ def _config_of(text: str) -> Config:
     return Config.load(None, tomllib.loads(text))
 
 
-def _empty_diagnoser(config: Config, state: dict[str, torch.Tensor], n_genes: int, n_classes: int) -> Diagnoser:
+def _empty_diagnoser(
+    config: Config, state: dict[str, torch.Tensor], n_genes: int, n_classes: int
+) -> Diagnoser:
     """Build the modules whose weights are about to be loaded."""
     if config.representation == "genes":
         encoder: torch.nn.Module = StandardizedGenes(torch.zeros(n_genes), torch.ones(n_genes))

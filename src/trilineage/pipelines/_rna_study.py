@@ -34,7 +34,9 @@ def study_variants(
     """Fit every combination and compare each with the first; see `trilineage.rna.study`."""
     candidates = combinations(vary)
     if not vary or any(not values for values in vary.values()):
-        raise ConfigError("nothing to vary", allowed="KEY=VALUE,VALUE", remedy="name an option with its values")
+        raise ConfigError(
+            "nothing to vary", allowed="KEY=VALUE,VALUE", remedy="name an option with its values"
+        )
     variants = {named(candidate): config.replace(**candidate) for candidate in candidates}
     processes = join_processes(choose_device(device))
     study = _open_study(config, out, processes, overwrite=overwrite)
@@ -70,7 +72,9 @@ def _renamed(score: Score, name: str) -> Score:
     return Score(**{**values, "subject": name if score.subject == "model" else score.subject})
 
 
-def _differences(predictions: dict[str, Prediction], scores: Sequence[Score], config: Config) -> list[Comparison]:
+def _differences(
+    predictions: dict[str, Prediction], scores: Sequence[Score], config: Config
+) -> list[Comparison]:
     """Compare every variant with the first where both scored the same samples."""
     (base, first), *others = predictions.items()
     found_units: tuple[Unit, ...] = tuple(dict.fromkeys(score.unit for score in scores))
@@ -93,8 +97,13 @@ def _differences(predictions: dict[str, Prediction], scores: Sequence[Score], co
     return rows
 
 
-def _variant_table(variants: Mapping[str, Config], candidates: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    table: dict[str, list[Any]] = {"variant": list(variants), "run": [f"variants/{n:02d}" for n in range(len(variants))]}
+def _variant_table(
+    variants: Mapping[str, Config], candidates: Sequence[Mapping[str, Any]]
+) -> dict[str, list[Any]]:
+    table: dict[str, list[Any]] = {
+        "variant": list(variants),
+        "run": [f"variants/{n:02d}" for n in range(len(variants))],
+    }
     for key in candidates[0]:
         table[key] = [str(candidate[key]) for candidate in candidates]
     return table

@@ -19,7 +19,13 @@ from trilineage.models.diagnoser import Diagnoser
 from trilineage.pipelines._rna_config import Config
 from trilineage.pipelines._rna_fold import Fold, predict_latent, with_classifier
 from trilineage.pipelines._rna_material import Material, gather, split_patients
-from trilineage.pipelines._rna_scores import null_diagnoser, permuted_labels, score_subjects, summarise_nulls, units
+from trilineage.pipelines._rna_scores import (
+    null_diagnoser,
+    permuted_labels,
+    score_subjects,
+    summarise_nulls,
+    units,
+)
 from trilineage.pipelines._rna_store import KIND, fold_name, prediction_weights, read_diagnoser, workplace_of
 from trilineage.training.diagnosis import Place, encode, fit_encoder
 
@@ -48,7 +54,9 @@ def transfer_run(run: Run | Path | str, *, to: tuple[str, ...], refine: str | No
     comparisons: list[Comparison] = []
     for population in to:
         inside = material.is_in((population,))
-        folds = [read_fold(run, material, split, number, inside, place) for number, split in enumerate(splits)]
+        folds = [
+            read_fold(run, material, split, number, inside, place) for number, split in enumerate(splits)
+        ]
         found = score_population(material, folds, inside, config, place, population=population)
         if refine is not None and np.array_equal(inside, material.is_in((refine,))):
             found = add_refined(material, folds, found, inside, config, place, population=population)
@@ -82,13 +90,22 @@ def read_fold(
     used = np.flatnonzero((split.parts != "unused") | inside)
     latent = encode(stored.diagnoser.encoder, material.expression, material.rows[used])
     empty = Prediction(
-        material.cohort.samples[:0], material.cohort.patients[:0], stored.classes, np.zeros((0, len(stored.classes)))
+        material.cohort.samples[:0],
+        material.cohort.patients[:0],
+        stored.classes,
+        np.zeros((0, len(stored.classes))),
     )
     return Fold(split, stored.diagnoser, latent, used, empty, {})
 
 
 def score_population(
-    material: Material, folds: list[Fold], inside: np.ndarray, config: Config, place: Place, *, population: str
+    material: Material,
+    folds: list[Fold],
+    inside: np.ndarray,
+    config: Config,
+    place: Place,
+    *,
+    population: str,
 ) -> tuple[dict[str, Prediction], list[Score]]:
     """Return predictions for held-out patients by subject, and scores of what was not predicted on them."""
     there = [population_split(material, fold.split, inside) for fold in folds]
@@ -97,17 +114,27 @@ def score_population(
         for number, (fold, split) in enumerate(zip(folds, there, strict=True))
     ]
     predictions = {
-        ZERO_SHOT: pool_predictions([_predicted(material, f, f.diagnoser, s, "test") for f, s in zip(folds, there, strict=True)]),
+        ZERO_SHOT: pool_predictions(
+            [_predicted(material, f, f.diagnoser, s, "test") for f, s in zip(folds, there, strict=True)]
+        ),
         MAJORITY: pool_predictions([majority(Task.of(material.cohort, split)) for split in there]),
         TRAINED: pool_predictions([fold.prediction for fold in own]),
     }
-    same = pool_predictions([_predicted(material, f, f.diagnoser, s, "train") for f, s in zip(folds, there, strict=True)])
+    same = pool_predictions(
+        [_predicted(material, f, f.diagnoser, s, "train") for f, s in zip(folds, there, strict=True)]
+    )
     extra = _scored(same, material, config, subject=SAME_DONOR, population=population)
     return predictions, extra + transfer_nulls(material, folds, there, config, place, population=population)
 
 
 def transfer_nulls(
-    material: Material, folds: list[Fold], there: list[Split], config: Config, place: Place, *, population: str
+    material: Material,
+    folds: list[Fold],
+    there: list[Split],
+    config: Config,
+    place: Place,
+    *,
+    population: str,
 ) -> list[Score]:
     """Train on permuted patient labels and ask about the population, on held-out and on training patients."""
     rounds: dict[str, list[list[Score]]] = {NULL: [], LEAKY_NULL: []}
@@ -145,7 +172,9 @@ def add_refined(
     """Fine-tune the autoencoder on the population (training patients only) and fit the classifiers again."""
     if config.representation != "autoencoder":
         raise ConfigError(
-            "only an autoencoder can be refined", seen=config.representation, allowed="representation=autoencoder"
+            "only an autoencoder can be refined",
+            seen=config.representation,
+            allowed="representation=autoencoder",
         )
     zero_shot, trained = [], []
     for number, fold in enumerate(folds):
@@ -164,15 +193,21 @@ def add_refined(
         refined = replace(fold, diagnoser=Diagnoser(encoder, fold.diagnoser.classifier), latent=latent)
         own = with_classifier(material, refined, config, stage.stage("again"))
         zero_shot.append(_predicted(material, own, own.diagnoser, split, "test"))
-        trained.append(with_classifier(material, replace(refined, split=split), config, stage.stage("own")).prediction)
+        trained.append(
+            with_classifier(material, replace(refined, split=split), config, stage.stage("own")).prediction
+        )
     predictions, extra = found
-    predictions = {**predictions, REFINED: pool_predictions(zero_shot), REFINED_TRAINED: pool_predictions(trained)}
+    predictions = {
+        **predictions,
+        REFINED: pool_predictions(zero_shot),
+        REFINED_TRAINED: pool_predictions(trained),
+    }
     return predictions, extra
 
 
 def population_split(material: Material, split: Split, inside: np.ndarray) -> Split:
     """Give every sample of a population the part that its patient plays; patients without a part are unused."""
-    part_of = {}
+    part_of: dict[str, str] = {}
     for name in ("train", "valid", "test"):
         part_of |= dict.fromkeys(np.unique(material.cohort.patients[split.parts == name]).tolist(), name)
     patients, codes = np.unique(material.cohort.patients, return_inverse=True)
@@ -203,6 +238,11 @@ def _scored(
         score
         for unit in units(material)
         for score in score_predictions(
-            prediction, unit=unit, settings=config.evaluation, seed=seed, subject=subject, population=population
+            prediction,
+            unit=unit,
+            settings=config.evaluation,
+            seed=seed,
+            subject=subject,
+            population=population,
         )
     ]

@@ -26,6 +26,7 @@ published split is by cells; here the donor is the unit of splits, scores, weigh
 """
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,6 @@ from trilineage.data.splits import Split
 from trilineage.evaluation.intervals import pool_predictions
 from trilineage.pipelines._rna_config import Config
 from trilineage.pipelines._rna_explain import Reference, explain_run
-
 from trilineage.pipelines._rna_fold import Fold, fit_fold, whole_split
 from trilineage.pipelines._rna_material import Material, describe_material, gather, split_patients
 from trilineage.pipelines._rna_predict import Diagnosis, predict_file
@@ -97,7 +97,9 @@ def fit(
         logger.info("%s is complete; nothing to do", run.path)
         return run
     place = workplace_of(run, config, device)
-    folds = [_fit_split(run, material, split, config, place.stage(fold_name(i))) for i, split in enumerate(splits)]
+    folds = [
+        _fit_split(run, material, split, config, place.stage(fold_name(i))) for i, split in enumerate(splits)
+    ]
     if len(splits) > 1:
         _fit_split(run, material, whole_split(material, config), config, place.stage(FINAL))
     with main_process_first(place.processes):
@@ -105,6 +107,7 @@ def fit(
             run.write_json("cohort.json", describe_material(material))
             _score(run, material, folds, config, place, baselines=baselines)
             run.finish()
+            shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
     return Run.open(run.path)
 
 
@@ -121,7 +124,11 @@ def _score(
     run: Run, material: Material, folds: Sequence[Fold], config: Config, place: Place, *, baselines: bool
 ) -> None:
     """Score the pooled test predictions beside baselines and null, and write the result."""
-    population = ", ".join(config.population.test or config.population.train) if material.cell_types is not None else "all"
+    population = (
+        ", ".join(config.population.test or config.population.train)
+        if material.cell_types is not None
+        else "all"
+    )
     predictions = {"model": pool_predictions([fold.prediction for fold in folds])}
     if baselines:
         predictions |= baseline_predictions(material, folds, config)
@@ -161,8 +168,14 @@ def predict(
     GeneAlignmentError
         Too few genes in common.
     """
-    return predict_file(run, Path(data), out=None if out is None else Path(out), min_gene_share=min_gene_share,
-                        device=device, options=options or {})
+    return predict_file(
+        run,
+        Path(data),
+        out=None if out is None else Path(out),
+        min_gene_share=min_gene_share,
+        device=device,
+        options=options or {},
+    )
 
 
 def transfer(
@@ -179,12 +192,17 @@ def transfer(
 
 
 def explain(
-    run: Run | Path | str, *, n_seeds: int = 3, reference: Reference = "rest", max_samples: int = 2000, device: str = "auto"
+    run: Run | Path | str,
+    *,
+    n_seeds: int = 3,
+    reference: Reference = "rest",
+    max_samples: int = 2000,
+    device: str = "auto",
 ) -> Run:
     """Attribute each class to genes by integrated gradients, with intervals over patients and stability over seeds.
 
-    Written to `explain/` of the Run: `genes.csv`, `stability.json` and, for simulated data, `recovery.json`, the score of
-    the genes against the truth.
+    Written to `explain/` of the Run: `genes.csv`, `stability.json` and, for simulated data, `recovery.json`, the score
+    of the genes against the truth.
     """
     return explain_run(run, n_seeds=n_seeds, reference=reference, max_samples=max_samples, device=device)
 
@@ -206,4 +224,3 @@ def study(
         first combination is the one that the others are compared with.
     """
     return study_variants(config, Path(out), vary=vary, device=device, overwrite=overwrite, fit=fit)
-

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,7 +21,7 @@ from trilineage.models.classifiers import Classifier, ClassifierSettings, build_
 from trilineage.models.diagnoser import PrincipalComponents, StandardizedGenes, two_columns
 from trilineage.models.sparse import SparseBatch
 from trilineage.training.distributed import Processes
-from trilineage.training.loop import History, StepOutput, train
+from trilineage.training.loop import History, StepOutput, Validate, train
 from trilineage.training.objectives.classification import (
     Weighting,
     classification_batches,
@@ -57,8 +57,8 @@ class DiagnoserSettings(Settings):
     autoencoder: AutoencoderSettings = AutoencoderSettings()
     """Shape and loss of the autoencoder."""
     autoencoder_training: TrainingSettings = TrainingSettings(epochs=60, batch_size=128, patience=8)
-    """Training of the autoencoder. Small batches, for thousands of cells; from about 50,000 cells on, batch_size=2048 is
-    several times faster per cell and still makes enough updates."""
+    """Training of the autoencoder. Small batches, for thousands of cells; from about 50,000 cells on, batch_size=2048
+    is several times faster per cell and still makes enough updates."""
     classifier: ClassifierSettings = ClassifierSettings()
     """Kind and shape of the classifier."""
     classifier_training: TrainingSettings = TrainingSettings(epochs=100, batch_size=256, patience=15)
@@ -77,7 +77,7 @@ class Place:
     """Device of the computation."""
     checkpoints_dir: Path | None = None
     """Folder of the checkpoints; None keeps nothing and cannot resume."""
-    processes: Processes = Processes()
+    processes: Processes = field(default_factory=Processes)
     """The processes that train together; one voice writes."""
     fingerprint: str = ""
     """What the checkpoints belong to (configuration and data); another one is refused."""
@@ -190,7 +190,13 @@ def encode(
 
 
 def fit_classifier(
-    learn: Labelled, valid: Labelled, n_classes: int, *, settings: DiagnoserSettings, place: Place, is_binary: bool = False
+    learn: Labelled,
+    valid: Labelled,
+    n_classes: int,
+    *,
+    settings: DiagnoserSettings,
+    place: Place,
+    is_binary: bool = False,
 ) -> tuple[Classifier, History]:
     """Fit the classifier on the latents of the training samples; the encoder is left as it is.
 
@@ -225,7 +231,9 @@ def fit_classifier(
     return classifier.eval(), history
 
 
-def classify(classifier: nn.Module, latent: Float32[np.ndarray, "sample latent"]) -> Float32[np.ndarray, "sample class"]:
+def classify(
+    classifier: nn.Module, latent: Float32[np.ndarray, "sample latent"]
+) -> Float32[np.ndarray, "sample class"]:
     """Return uncalibrated logits with one column per class."""
     device = next(iter(classifier.state_dict().values())).device
     parts = [np.empty((0, 0), dtype=np.float32)]
@@ -250,14 +258,16 @@ def _reconstruction_score(
     was_training = model.training
     model.eval()
     for start in range(0, len(rows), ENCODE_ROWS):
-        batch = SparseBatch.from_rows(expression.take(rows[start : start + ENCODE_ROWS]), model.gene_mean.device)
+        batch = SparseBatch.from_rows(
+            expression.take(rows[start : start + ENCODE_ROWS]), model.gene_mean.device
+        )
         with torch.no_grad():
             total += float(reconstruction_loss(model, batch)[0])
     model.train(was_training)
     return {"valid_loss": total / (len(rows) * expression.n_vars)}
 
 
-def _classifier_validation(classifier: Classifier, valid: Labelled):  # type: ignore[no-untyped-def]
+def _classifier_validation(classifier: Classifier, valid: Labelled) -> Validate:
     """Return a function that scores the head on validation samples, each patient weighing the same."""
     device = classifier.scale.mean.device
     with torch.no_grad():
@@ -290,14 +300,18 @@ def _standardized_genes(expression: Expression, rows: Int[np.ndarray, " sample"]
         squares += np.asarray(block.multiply(block).sum(axis=0)).ravel()
     mean = total / len(rows)
     deviation = np.sqrt(np.maximum(squares / len(rows) - mean**2, 0.0))
-    return StandardizedGenes(torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(deviation.astype(np.float32)))
+    return StandardizedGenes(
+        torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(deviation.astype(np.float32))
+    )
 
 
 def _principal_components(
     expression: Expression, rows: Int[np.ndarray, " sample"], settings: ComponentSettings
 ) -> PrincipalComponents:
     """Find the components of the training samples and write them over all genes."""
-    found = fit_components(expression.to_csr, rows, n_genes=settings.n_genes, n_components=settings.n_components)
+    found = fit_components(
+        expression.to_csr, rows, n_genes=settings.n_genes, n_components=settings.n_components
+    )
     mean = np.zeros(expression.n_vars, dtype=np.float32)
     axes = np.zeros((expression.n_vars, found.axes.shape[1]), dtype=np.float32)
     mean[found.genes], axes[found.genes] = found.mean, found.axes
