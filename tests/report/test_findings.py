@@ -90,11 +90,15 @@ def test_a_leaky_null_is_not_what_a_model_is_held_against():
 
 
 def test_a_baseline_that_does_as_well_is_named():
-    assert "A simpler model does as well: PCA" in texts(score_notices([score(0.9, 0.8, 0.95), BASELINE], []))
+    assert "A simpler model does as well per patient: PCA" in texts(
+        score_notices([score(0.9, 0.8, 0.95), BASELINE], [])
+    )
 
 
 def test_a_difference_that_includes_zero_is_no_clear_advantage():
-    assert "No clear advantage over PCA" in texts(score_notices([MODEL, BASELINE], [DIFFERENCE]))
+    assert "No clear advantage over PCA + logistic regression per patient" in texts(
+        score_notices([MODEL, BASELINE], [DIFFERENCE])
+    )
 
 
 def test_a_difference_that_excludes_zero_is_an_advantage():
@@ -165,3 +169,31 @@ def test_transfer_is_told_for_each_population_once():
         f"Applied to {name} without retraining it reaches balanced accuracy 0.93 (0.85–0.98) per patient."
         for name in ("Monocyte", "Lymphocyte")
     ]
+
+
+def test_all_models_of_a_board_that_reach_its_null_stand_in_one_warning():
+    weak = [
+        score(0.4, 0.3, 0.5, name, population="Monocyte")
+        for name in ("zero-shot", "trained on this population")
+    ]
+    (board,) = boards([*weak, replace(NULL, population="Monocyte")])
+    (notice,) = chance_notices(board, "caution")
+    assert notice.level == "caution"
+    assert (
+        "population Monocyte: per patient, zero-shot (0.30–0.50) and trained on this population"
+        in notice.text
+    )
+
+
+def test_a_baseline_that_wins_per_sample_only_is_still_named():
+    per_sample = [
+        replace(MODEL, value=0.5, low=0.45, high=0.55, unit="sample"),
+        replace(BASELINE, unit="sample"),
+    ]
+    weak = replace(BASELINE, value=0.5, low=0.4, high=0.6)
+    assert "A simpler model does as well per sample" in texts(score_notices([MODEL, weak, *per_sample], []))
+
+
+def test_the_population_stands_in_brackets():
+    progenitors = replace(MODEL, population="progenitors")
+    assert "On 17 held-out patients (progenitors) the model's" in headline([progenitors], [])[0]

@@ -73,7 +73,7 @@ def test_a_long_list_is_cut_and_says_so():
 
 def test_headings_mark_where_lower_is_better():
     assert [metric_heading(name) for name in ("ece", "auroc", "recall_at_10")] == [
-        "Calibration error ↓", "AUROC", "Recall at 10",
+        "Calibration error\N{NO-BREAK SPACE}↓", "AUROC", "Recall at 10",
     ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The `trilineage rna` commands: fit, predict, transfer, explain, study."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,13 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Diagnose blood disease from expression: fit, predict, transfer, explain, study.",
 )
+
+
+class Reference(StrEnum):
+    """What the expression of a class is compared with when it is explained."""
+
+    rest = "rest"
+    healthy = "healthy"
 
 
 @app.command()
@@ -89,9 +97,7 @@ def explain(
     n_seeds: Annotated[
         int, typer.Option(min=2, help="Classifiers to attribute with, for the stability.")
     ] = 3,
-    reference: Annotated[
-        str, typer.Option(help="What a class is told from: `rest`, or the name of a class.")
-    ] = "rest",
+    reference: Annotated[Reference, typer.Option(help="What a class is told from.")] = Reference.rest,
     max_samples: Annotated[
         int, typer.Option(min=1, help="Samples to attribute at most, even over patients.")
     ] = 2000,
@@ -105,7 +111,8 @@ def explain(
     from trilineage.pipelines import rna
 
     show_genes(
-        rna.explain(run, n_seeds=n_seeds, reference=reference, max_samples=max_samples, device=device), n_top
+        rna.explain(run, n_seeds=n_seeds, reference=reference.value, max_samples=max_samples, device=device),
+        n_top,
     )
 
 

@@ -48,7 +48,7 @@ def score_notices(scores: Sequence[Score], comparisons: Sequence[Comparison]) ->
     if lead is None:
         return [Notice("The Run holds no score of a model.", "danger")]
     notices = [notice for board in boards(scores) for notice in chance_notices(board)]
-    notices += _baseline_notice(lead, comparisons)
+    notices += [notice for board in boards(scores) for notice in _baseline_notice(board, comparisons)]
     notices += _width_notice(lead)
     notices += _calibration_notice(next((board for board in boards(scores) if board.unit == "sample"), lead))
     if not any(score.unit == "patient" or score.n_samples == score.n_patients for score in scores):
@@ -111,21 +111,22 @@ def transfer_sentences(scores: Sequence[Score], subject: str = "model") -> list[
 
 
 def chance_notices(board: Board, level: Level = "danger") -> list[Notice]:
-    """Return a warning for each model whose interval reaches the null of its board."""
+    """Return a warning that names the models of a board whose intervals reach its null, if there are any."""
     metric = lead_metric(board.scores)
     null = board.best("null", metric)
-    notices = []
-    for score in board.of(metric):
-        if role_of(score.subject) == "model" and null is not None and _overlap(score, null):
-            notices.append(
-                Notice(
-                    f"Not told apart from chance{population_suffix(board.population)}: per {board.unit}, the interval "
-                    f"of {_named(score)} ({_range(score)}) reaches what the same procedure attains with labels "
-                    f"exchanged between patients ({_range(null)}).",
-                    level,
-                )
-            )
-    return notices
+    models = [score for score in board.of(metric) if role_of(score.subject) == "model"]
+    reached = [
+        f"{_named(score)} ({_range(score)})" for score in models if null is not None and _overlap(score, null)
+    ]
+    if null is None or not reached:
+        return []
+    return [
+        Notice(
+            f"Not told apart from chance{population_suffix(board.population)}: per {board.unit}, {listed(reached)} "
+            f"where the same procedure with labels exchanged between patients reaches {_short(null)}.",
+            level,
+        )
+    ]
 
 
 def _lead_board(scores: Sequence[Score]) -> Board | None:
@@ -141,7 +142,7 @@ def _result_sentence(board: Board, model: Score) -> str:
     name = "the model" if model.subject == "model" else model.subject
     possessive = f"{name}'s"
     ends = interval(model.low, model.high, 2)
-    where = f"On {counted(model.n_patients, 'held-out patient')}{population_suffix(board.population)}"
+    where = f"On {counted(model.n_patients, 'held-out patient')}{_in_brackets(board.population)}"
     result = f"{where} {possessive} {metric_name(model.metric)}{counted_per} is {number(model.value, 2)}"
     result += f" ({percent(model.level)} interval {ends})" if ends else " (no interval could be computed)"
     baseline = board.best("baseline", model.metric)
@@ -169,19 +170,20 @@ def _null_sentence(board: Board, metric: str) -> list[str]:
 def _baseline_notice(board: Board, comparisons: Sequence[Comparison]) -> list[Notice]:
     metric = lead_metric(board.scores)
     model, baseline = board.best("model", metric), board.best("baseline", metric)
-    if model is None or baseline is None:
-        return [
-            Notice("No baseline was scored: nothing shows that a simpler model would do worse.", "caution")
-        ]
+    if model is None:
+        return []
+    if baseline is None:
+        text = f"No baseline was scored per {board.unit}: nothing shows that a simpler model would do worse."
+        return [Notice(text, "caution")]
     name = subject_name(baseline.subject)
-    found = _comparison(comparisons, model, baseline)
     if baseline.value >= model.value:
-        return [Notice(f"A simpler model does as well: {name} reaches {_short(baseline)}.", "caution")]
+        reach = f"{name} reaches {_short(baseline)}, the model {_short(model)}"
+        return [Notice(f"A simpler model does as well per {board.unit}: {reach}.", "caution")]
+    found = _comparison(comparisons, model, baseline)
     overlaps = found.low is not None and found.low <= 0 if found else _overlap(model, baseline)
     if overlaps:
-        return [
-            Notice(f"No clear advantage over {name}: the interval of the difference includes 0.", "caution")
-        ]
+        text = f"No clear advantage over {name} per {board.unit}: the interval of the difference includes 0."
+        return [Notice(text, "caution")]
     return []
 
 
@@ -256,6 +258,10 @@ def _range(score: Score) -> str:
 def _short(score: Score) -> str:
     ends = interval(score.low, score.high, 2)
     return f"{number(score.value, 2)} ({ends})" if ends else number(score.value, 2)
+
+
+def _in_brackets(population: str) -> str:
+    return "" if population == "all" else f" ({population})"
 
 
 def _named(score: Score) -> str:

@@ -49,17 +49,12 @@ def forest(
         axes.set_xlabel(metric_name(metric))
         axes.set_xlim(*_limits(panels))
 
-    level = percent(panels[0].scores[0].level)
-    legend = f"Bars: {level} intervals over patients. Circle: model; square: baseline; diamond and shaded band: null."
-    roles = {role_of(score.subject) for panel in panels for score in panel.scores}
-    guess = " Cross: leaky, no result." if "leaky" in roles else ""
-    guess += "" if chance is None else " Dashed line: guessing."
     return draw(
         name,
         paint,
         title=title,
         description=_in_words(panels),
-        caption=f"{caption} {legend}{guess}".strip(),
+        caption=f"{caption} {_legend(panels, chance)}".strip(),
         height_in=0.35 + n_rows * _ROW_IN + len(panels) * _PANEL_IN,
     )
 
@@ -90,6 +85,21 @@ def _paint_score(axes: Axes, row: int, score: Score) -> None:
         axes.plot(score.value, row, _MARKERS[role], color=colour, markersize=size)
     weight = "bold" if role == "model" else "normal"
     axes.text(1.01, row, scored(score), transform=axes.get_yaxis_transform(), va="center", weight=weight)
+
+
+def _legend(panels: Sequence[Panel], chance: float | None) -> str:
+    """Explain the marks that are drawn."""
+    scores = [score for panel in panels for score in panel.scores]
+    meanings: dict[Role, str] = {
+        "model": "Circle: model.",
+        "baseline": "Square: baseline.",
+        "null": "Diamond and shaded band: null, over permutations.",
+        "leaky": "Cross: leaky, no result.",
+    }
+    roles = {role_of(score.subject) for score in scores}
+    marks = [meaning for role, meaning in meanings.items() if role in roles]
+    guess = [] if chance is None else ["Dashed line: guessing."]
+    return " ".join([f"Bars: {percent(scores[0].level)} intervals over patients.", *marks, *guess])
 
 
 def _limits(panels: Sequence[Panel]) -> tuple[float, float]:

@@ -38,7 +38,7 @@ def metric_name(metric: str) -> str:
 def metric_heading(metric: str) -> str:
     """Return a metric as a heading, with an arrow where lower is better."""
     name = metric_name(metric)
-    arrow = " ↓" if metric in LOWER_IS_BETTER else ""
+    arrow = "\N{NO-BREAK SPACE}↓" if metric in LOWER_IS_BETTER else ""
     return name[:1].upper() + name[1:] + arrow
 
 

@@ -74,8 +74,9 @@ class Board:
 
     def size(self) -> str:
         """Say how many samples and patients stand behind the scores."""
-        n_samples = max(score.n_samples for score in self.scores)
-        n_patients = max(score.n_patients for score in self.scores)
+        counted_here = [score for score in self.scores if role_of(score.subject) != "leaky"] or self.scores
+        n_samples = max(score.n_samples for score in counted_here)
+        n_patients = max(score.n_patients for score in counted_here)
         of = (
             "" if self.unit == "patient" or n_samples == n_patients else f"{counted(n_samples, 'sample')} of "
         )
@@ -129,7 +130,7 @@ def score_table(board: Board, metrics: Sequence[str] = ()) -> Table:
     level = percent(max(score.level for score in board.scores))
     caption = (
         f"Scores per {board.unit} on {board.size()}{population_suffix(board.population)}; under each score its {level} "
-        "interval from a bootstrap over patients."
+        "interval over patients (of a null: over permutations)."
     )
     return Table(caption, ("Subject", *map(metric_heading, shown)), rows, strong_rows=strong)
 
@@ -146,7 +147,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
         (
             f"{row.first} − {row.second}" + (f" ({row.population})" if several else ""),
             row.unit,
-            metric_heading(row.metric).removesuffix(" ↓"),
+            metric_heading(row.metric).rstrip("\N{NO-BREAK SPACE}↓"),
             (signed(row.difference), interval(row.low, row.high)),
             probability(row.p_value),
             f"{row.n_patients:,}",

@@ -3,7 +3,7 @@
 import math
 
 from trilineage.report.blocks import Facts, Table
-from trilineage.report.sections.genes import genes_section, read_genes
+from trilineage.report.sections.genes import gene_table, genes_figure, genes_section, read_genes
 
 TABLE = {"class": ["A", "A", "B"], "gene": ["g1", "g2", "g1"], "attribution": ["0.1", "-0.4", "0.2"]}
 
@@ -24,10 +24,23 @@ def test_stability_and_recovery_stand_beside_the_genes(bare_run):
     bare_run.write_json("explain/stability.json", {"n_seeds": 5})
     bare_run.write_json("explain/recovery.json", {"classes": {"A": {"auroc": 0.9}, "B": {"auroc": None}}})
     blocks = genes_section(bare_run).blocks
-    assert Facts((("n seeds", "5"),)) in blocks
+    assert Facts((("Seeds", "5"),)) in blocks
     tables = [block for block in blocks if isinstance(block, Table)]
-    assert tables[0].rows == (("A", "0.900"), ("B", ""))
+    assert tables[0].rows == (("A", "0.900"), ("B", "–"))
 
 
 def test_a_run_that_was_not_explained_has_no_section(bare_run):
     assert genes_section(bare_run) is None
+
+
+def test_true_genes_are_marked_where_there_is_a_truth():
+    genes = read_genes({**TABLE, "true_effect": ["0.0", "-0.8", "0.0"], "share_of_seeds": ["0.5", "1", "0"]})
+    assert [gene.is_true for gene in genes["A"]] == [True, False]
+    assert ">g2 *</text>" in genes_figure(genes).svg
+    assert gene_table(genes).rows[0] == ("A", "1", "g2", ("−0.4000", ""), "1.00", "−0.80")
+
+
+def test_without_a_truth_nothing_is_marked():
+    genes = read_genes(TABLE)
+    assert " *</text>" not in genes_figure(genes).svg
+    assert gene_table(genes).columns[-1] == "Share of seeds"

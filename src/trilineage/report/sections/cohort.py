@@ -4,14 +4,14 @@ from collections import defaultdict
 from typing import Any
 
 from trilineage.core.artifacts import Run
-from trilineage.report.blocks import Block, Cell, Facts, Notice, Section, Table, Text
+from trilineage.report.blocks import Block, Cell, Facts, Fold, Notice, Section, Table, Text
 from trilineage.report.findings import cohort_notices
 from trilineage.report.numbers import counted, listed
 
 _PARTS = ("train", "valid", "test", "unused")
 _PART_NAMES = {"train": "Training", "valid": "Validation", "test": "Test", "unused": "Not used"}
-
-Tally = dict[str, set[str]]
+MAX_ROWS_OPEN = 8
+"""Longer tables of populations and sites are folded."""
 
 
 def cohort_section(run: Run) -> Section | None:
@@ -23,10 +23,13 @@ def cohort_section(run: Run) -> Section | None:
     blocks: list[Block] = [Text(f"{size}, {counted(cohort['n_genes'], 'gene')}.")]
     blocks += cohort_notices([(row["label"], row["n_patients"]) for row in cohort["classes"]])
     blocks.append(_class_table(cohort["classes"]))
-    blocks += [
+    tables = [
         _name_table(cohort.get(key) or [], noun)
         for key, noun in (("populations", "Cell population"), ("sites", "Site"))
         if cohort.get(key)
+    ]
+    blocks += [
+        table if len(table.rows) <= MAX_ROWS_OPEN else Fold(table.caption, (table,)) for table in tables
     ]
     blocks.append(Facts(tuple(_reading_rows(cohort))))
     blocks += [Notice(_sentence(note)) for note in cohort.get("notes") or []]
@@ -78,7 +81,7 @@ def _class_table(classes: list[dict[str, Any]]) -> Table:
 
 def _name_table(entries: list[dict[str, Any]], noun: str) -> Table:
     rows = tuple((entry["name"], f"{entry['n_samples']:,}") for entry in entries)
-    return Table(f"{noun}s of the file.", (noun, "Samples"), rows)
+    return Table(f"{len(rows)} {noun.lower()}s in the file", (noun, "Samples"), rows)
 
 
 def _reading_rows(cohort: dict[str, Any]) -> list[tuple[str, str]]:

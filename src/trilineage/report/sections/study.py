@@ -35,7 +35,5 @@ def study_section(run: Run) -> Section | None:
 def _variant_table(run: Run) -> Table:
     columns = run.read_table("variants.csv")
     rows = tuple(zip(*columns.values(), strict=True))
-    headings = tuple(name.replace("_", " ") for name in columns)
-    return Table(
-        "The variants and the options in which they differ.", headings, rows, n_text_columns=len(headings)
-    )
+    caption = "The variants and the options in which they differ."
+    return Table(caption, tuple(columns), rows, n_text_columns=len(columns))
