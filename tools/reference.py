@@ -1,4 +1,4 @@
-"""Write the reference pages from the code: every command with its options, every option of every recipe (`make docs`)."""
+"""Write the reference pages from the code: every command, and every option of every recipe (`make docs`)."""
 
 import sys
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from types import EllipsisType
 import typer
 
 import trilineage
-from trilineage.core.config import OptionDescription, Settings, describe
+from trilineage.core.config import Settings, describe
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 NOTICE = "<!-- Written by `make docs` from the code; change the docstrings, not this page. -->"
@@ -42,17 +42,24 @@ def configurations() -> dict[str, type[Settings]]:
     """Return what can be configured, by the command that takes it."""
     from trilineage.data.simulate.settings import SimulationSettings
 
-    recipes = {f"trilineage {name} fit": import_module(f"trilineage.pipelines.{name}") for name in trilineage.RECIPES}
+    recipes = {
+        f"trilineage {name} fit": import_module(f"trilineage.pipelines.{name}") for name in trilineage.RECIPES
+    }
     found: dict[str, type[Settings]] = {name: recipe.Config for name, recipe in recipes.items()}
     return found | {"trilineage data simulate": SimulationSettings}
 
 
 def options_page() -> str:
     """Return the page of options."""
-    parts = ["# Options", NOTICE, "Each can stand in a TOML file (`--config`) or be set alone (`--set key=value`)."]
+    parts = [
+        "# Options",
+        NOTICE,
+        "Each can stand in a TOML file (`--config`) or be set alone (`--set key=value`).",
+    ]
     for command, settings in configurations().items():
         parts.append(f"## `{command}`")
-        parts.append("\n".join(["| Option | Type | Default | Meaning |", "|---|---|---|---|", *_option_rows(settings)]))
+        head = ["| Option | Type | Default | Meaning |", "|---|---|---|---|"]
+        parts.append("\n".join([*head, *_option_rows(settings)]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -80,18 +87,17 @@ def _option_rows(settings: type[Settings]) -> list[str]:
 
 
 def _default_text(value: object) -> str:
+    """Return a default as one would write it after `--set key=`."""
     if isinstance(value, EllipsisType):
         return "required"
-    if value is None or value == () or value == "" or callable(value):
-        return ""
-    return _cell(f"`{value}`")
+    if isinstance(value, tuple):
+        return _cell(f"`[{', '.join(map(str, value))}]`")
+    return "" if value is None or value is False or value == "" else _cell(f"`{value}`")
 
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
-
-__all__ = ["OptionDescription", "commands", "configurations", "pages"]
 
 if __name__ == "__main__":
     REFERENCE.mkdir(parents=True, exist_ok=True)

@@ -21,9 +21,10 @@ def modules(recipe: str) -> list[Path]:
 
 
 def _module_path(word: str) -> Path | None:
-    """Return the file a word names, or None if it names none."""
+    """Return the file a word names, or None if it names none; a lone `_rna_fold` is a private part of the recipe."""
     parts = word.removesuffix(".py").replace("/", ".").removeprefix("trilineage.").split(".")
-    path = SOURCE.joinpath(*parts)
+    folder = SOURCE / "pipelines" if parts[0].startswith("_") else SOURCE
+    path = folder.joinpath(*parts)
     if path.with_suffix(".py").is_file():
         return path.with_suffix(".py")
     return path / "__init__.py" if len(parts) > 1 and (path / "__init__.py").is_file() else None

@@ -62,6 +62,11 @@ def test_overrides_may_be_whole_groups():
     assert Recipe.load(None, {"encoder": {"n_latent": 3}}).encoder.n_latent == 3
 
 
+def test_a_text_for_a_field_that_takes_none_is_read_as_on_the_command_line():
+    assert Recipe.load(None, {"encoder.hidden": "[3, 4]"}).encoder.hidden == (3, 4)
+    assert Recipe.load(None, {"label": "[3, 4]"}).label == "[3, 4]"
+
+
 def test_free_keys_are_allowed_where_a_field_is_a_dictionary():
     assert Recipe.load(None, ["weights.AML=2"]).weights == {"AML": 2.0}
 
@@ -198,6 +203,8 @@ def test_describe_lists_dotted_keys_types_defaults_and_docs():
     assert list(rows)[:3] == ["encoder.n_latent", "encoder.hidden", "encoder.clip_norm"]
     assert rows["encoder.n_latent"] == ("encoder.n_latent", "int", 8, "Width of the latent.")
     assert rows["loss"].type == "'squared_error' | 'nb'"
+    assert rows["encoder.clip_norm"].type == "float | None"
+    assert rows["encoder.hidden"].type == "tuple[int, ...]"
 
 
 def test_flatten_keeps_empty_groups():

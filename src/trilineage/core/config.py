@@ -1,10 +1,10 @@
 """Frozen configurations that load from TOML, take overrides, check every value and save themselves."""
 
-import re
 import tomllib
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Self, Union, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,7 +12,13 @@ from pydantic.fields import FieldInfo
 
 from trilineage.core.errors import ConfigError, UnknownOptionError
 from trilineage.core.files import write_atomically
-from trilineage.core.overrides import accepts_mapping, accepts_none, parse_assignment, parse_text
+from trilineage.core.overrides import (
+    accepts_mapping,
+    accepts_none,
+    accepts_text,
+    parse_assignment,
+    parse_text,
+)
 from trilineage.core.registry import nearest_remedy
 
 _MAX_TOML_BYTES = 1_000_000
@@ -121,7 +127,9 @@ def describe(settings: type[Settings]) -> list[OptionDescription]:
         nested = nested_settings(field)
         if nested is None:
             default = ... if field.is_required() else field.get_default(call_default_factory=True)
-            rows.append(OptionDescription(name, _type_text(field), default, field.description or ""))
+            rows.append(
+                OptionDescription(name, _type_text(field.annotation), default, field.description or "")
+            )
         else:
             rows.extend(row._replace(key=f"{name}.{row.key}") for row in describe(nested))
     return rows
@@ -185,7 +193,9 @@ def _overrides(
     """Give each override as a dotted key that exists and a value; texts are read as their field needs."""
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
-            _field(cls, key)
+            field = _field(cls, key)
+            if isinstance(value, str) and field is not None and not accepts_text(field.annotation):
+                value = parse_text(value, field.annotation)
             yield key, value.to_dict() if isinstance(value, Settings) else value
         return
     for text in [overrides] if isinstance(overrides, str) else overrides:
@@ -293,10 +303,17 @@ def _explain(error: ValidationError, cls: type[Settings]) -> ConfigError:
     )
 
 
-def _type_text(field: FieldInfo) -> str:
-    """Return a type as a reader would write it."""
-    annotation = field.annotation
-    if isinstance(annotation, type) and not get_args(annotation):
-        return annotation.__name__
-    text = re.sub(r"\b(typing|pathlib)\.", "", str(annotation))
-    return re.sub(r"Literal\[([^\]]*)\]", lambda match: match[1].replace(", ", " | "), text)
+def _type_text(annotation: Any) -> str:
+    """Return a type as a reader would write it: `int`, `float | None`, `'nb' | 'zinb'`, `tuple[int, ...]`."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_text(arguments[0])
+    if origin is Literal:
+        return " | ".join(map(repr, arguments))
+    if origin in (Union, types.UnionType):
+        return " | ".join(map(_type_text, arguments))
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join(map(_type_text, arguments))}]"
+    if annotation is Ellipsis or annotation is type(None):
+        return "..." if annotation is Ellipsis else "None"
+    return getattr(annotation, "__name__", str(annotation))

@@ -64,6 +64,11 @@ def accepts_none(annotation: Any) -> bool:
     return annotation is None or type(None) in _choices(annotation)
 
 
+def accepts_text(annotation: Any) -> bool:
+    """Tell whether any text is among the values of a type, so that a text needs no reading."""
+    return any(choice is str or choice is Any for choice in _choices(annotation))
+
+
 def accepts_mapping(annotation: Any) -> bool:
     """Tell whether a dictionary of free keys is among the values of a type."""
     origins = (get_origin(choice) or choice for choice in _choices(annotation))
