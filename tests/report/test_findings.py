@@ -96,9 +96,8 @@ def test_a_baseline_that_does_as_well_is_named():
 
 
 def test_a_difference_that_includes_zero_is_no_clear_advantage():
-    assert "No clear advantage over PCA + logistic regression per patient" in texts(
-        score_notices([MODEL, BASELINE], [DIFFERENCE])
-    )
+    notices = score_notices([MODEL, BASELINE], [DIFFERENCE])
+    assert "No clear advantage over PCA + logistic regression per patient" in texts(notices)
 
 
 def test_a_difference_that_excludes_zero_is_an_advantage():

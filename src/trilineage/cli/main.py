@@ -21,10 +21,11 @@ app.command("report")(report.report)
 app.add_typer(data.app, name="data")
 
 
-def _show_version(is_wanted: bool) -> None:
+def _show_version(is_wanted: bool) -> bool:
     if is_wanted:
         typer.echo(f"trilineage {__version__}")
         raise typer.Exit
+    return is_wanted
 
 
 @app.callback(

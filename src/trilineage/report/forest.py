@@ -82,7 +82,7 @@ def _paint_score(axes: Axes, row: int, score: Score) -> None:
             axes.axvspan(score.low, score.high, color=colour, alpha=0.1, linewidth=0)
     if score.value == score.value:
         size = 7 if role == "model" else 5.5
-        axes.plot(score.value, row, _MARKERS[role], color=colour, markersize=size)
+        axes.plot(score.value, row, _MARKERS[role], color=colour, markersize=size, clip_on=False)
     weight = "bold" if role == "model" else "normal"
     axes.text(1.01, row, scored(score), transform=axes.get_yaxis_transform(), va="center", weight=weight)
 
