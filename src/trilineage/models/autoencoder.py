@@ -1,6 +1,7 @@
-"""The autoencoder: genes to a latent and back, its two gene-wide layers kept apart so that losses can be exact and fast."""
+"""The autoencoder: genes to a latent and back, its two gene-wide layers open to exact fast paths."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -66,7 +67,8 @@ class ExpressionAutoencoder(nn.Module):
         self.input_weight = _uniform(n_genes, first, fan_in=n_genes)
         self.input_head = _activation(first, settings.dropout)
         self.encoder_layers = _hidden_layers(settings.hidden, settings.dropout)
-        self.latent_layer = nn.Linear(settings.hidden[-1], settings.n_latent)
+        # No bias: the decoder's batch norm would cancel it, and Adam would turn its rounding noise into steps.
+        self.latent_layer = nn.Linear(settings.hidden[-1], settings.n_latent, bias=False)
         self.decoder_layers = _hidden_layers(
             (settings.n_latent, *reversed(settings.hidden)), settings.dropout
         )
@@ -112,7 +114,7 @@ class ExpressionAutoencoder(nn.Module):
         return hidden
 
     def reconstruct(self, latent: Float[Tensor, "cell latent"]) -> Float[Tensor, "cell gene"]:
-        """Return normalised values (squared error) or the expected share of each gene in the counts, sum 1 (nb, zinb)."""
+        """Return normalised values (squared error) or (nb, zinb) expected shares of the counts, sum 1."""
         output = torch.addmm(self.output_bias, self.decode(latent), self.output_weight.T)
         return output if self.log_theta is None else output.softmax(dim=1)
 
@@ -154,7 +156,7 @@ def _uniform(n_genes: int, width: int, *, fan_in: int) -> nn.Parameter:
 def _hidden_layers(widths: Sequence[int], dropout: float) -> nn.Sequential:
     """Chain Linear, BatchNorm, ReLU and dropout over the widths; BatchNorm's shift makes a bias needless."""
     layers: list[nn.Module] = []
-    for d_in, d_out in zip(widths[:-1], widths[1:], strict=True):
+    for d_in, d_out in pairwise(widths):
         layers += [nn.Linear(d_in, d_out, bias=False), _activation(d_out, dropout)]
     return nn.Sequential(*layers)
 

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from trilineage.core.artifacts import Run
+from trilineage.core.records import Prediction
 from trilineage.data.splits import Split
 from trilineage.evaluation.intervals import pool_predictions
 from trilineage.pipelines._rna_config import Config
@@ -39,7 +40,7 @@ from trilineage.pipelines._rna_explain import Reference, explain_run
 from trilineage.pipelines._rna_fold import Fold, fit_fold, whole_split
 from trilineage.pipelines._rna_material import Material, describe_material, gather, split_patients
 from trilineage.pipelines._rna_predict import Diagnosis, predict_file
-from trilineage.pipelines._rna_scores import baseline_predictions, null_scores, score_subjects
+from trilineage.pipelines._rna_scores import Results, baseline_predictions, null_scores, score_subjects
 from trilineage.pipelines._rna_selection import select_options
 from trilineage.pipelines._rna_store import (
     FINAL,
@@ -102,10 +103,11 @@ def fit(
     ]
     if len(splits) > 1:
         _fit_split(run, material, whole_split(material, config), config, place.stage(FINAL))
+    predictions, results = _score(material, folds, config, place, baselines=baselines)
     with main_process_first(place.processes):
         if place.processes.is_main:
             run.write_json("cohort.json", describe_material(material))
-            _score(run, material, folds, config, place, baselines=baselines)
+            write_results(run, material, folds, predictions, results)
             run.finish()
             shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
     return Run.open(run.path)
@@ -121,9 +123,9 @@ def _fit_split(run: Run, material: Material, split: Split, config: Config, place
 
 
 def _score(
-    run: Run, material: Material, folds: Sequence[Fold], config: Config, place: Place, *, baselines: bool
-) -> None:
-    """Score the pooled test predictions beside baselines and null, and write the result."""
+    material: Material, folds: Sequence[Fold], config: Config, place: Place, *, baselines: bool
+) -> tuple[dict[str, Prediction], Results]:
+    """Score the pooled test predictions beside baselines and null; every process does, since the null is trained."""
     population = (
         ", ".join(config.population.test or config.population.train)
         if material.cell_types is not None
@@ -135,7 +137,7 @@ def _score(
     results = score_subjects(predictions, material, config, population=population)
     if baselines and config.evaluation.n_nulls:
         results.scores.extend(null_scores(material, folds, config, place, population=population))
-    write_results(run, material, folds, predictions, results)
+    return predictions, results
 
 
 def predict(
