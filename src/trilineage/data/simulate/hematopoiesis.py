@@ -45,7 +45,7 @@ TREE = (
 )
 """Parents before children. Half of the cells are progenitors, as after enrichment for them.
 
-CD8 T cells are drawn below CD4 T cells so that they share a T-cell program; in the thymus both arise from one precursor.
+CD8 T cells stand below CD4 T cells so that they share a T-cell program; in the thymus both arise from one precursor.
 """
 
 LINEAGES = tuple(dict.fromkeys(node.lineage for node in TREE))

@@ -26,12 +26,12 @@ class SimulationSettings(Settings):
     """Scale of everything a disease does, composition included; 0 leaves nothing to learn."""
     n_classes: int = Field(len(CLASSES), ge=2, le=len(CLASSES))
     """Classes simulated: healthy and the first diseases of the list."""
-    n_donors_per_class: int = Field(8, ge=1)
-    """Donors of each class: 8 leave two or three for testing and keep intervals over donors possible."""
-    n_cells_per_donor: int = Field(200, ge=1)
+    n_donors_per_class: int = Field(12, ge=1)
+    """Donors of each class: 12 leave three or four for testing, enough for an interval over donors."""
+    n_cells_per_donor: int = Field(150, ge=1)
     """Cells of each donor; about half of them are progenitors."""
     first_donor: int = Field(0, ge=0)
-    """Number of the first donor of each class: with 8, new donors of the same world as those of 0 to 7."""
+    """Number of the first donor of each class: with 12, new donors of the same world as those of 0 to 11."""
     n_genes: int = Field(2_000, ge=20)
     """Genes; 29,150 with `density` 0.07 is the size of a whole transcriptome."""
     density: float = Field(0.2, gt=0.0, lt=0.9)
@@ -55,13 +55,13 @@ class SimulationSettings(Settings):
 
     disease_program_share: float = Field(0.05, gt=0.0, le=0.5)
     """Share of the genes that a disease changes in progenitors."""
-    disease_effect: float = Field(0.8, ge=0.0)
+    disease_effect: float = Field(1.05, ge=0.0)
     """Mean absolute effect of a disease on its genes in progenitors."""
     disease_overlap: float = Field(0.25, ge=0.0, le=1.0)
     """Share of a disease's genes that come from a pool which all diseases draw on, each with effects of its own."""
-    monocyte_fates: Fates = (0.55, 0.30, 0.15)
+    monocyte_fates: Fates = (0.60, 0.30, 0.10)
     """Fate of a disease's genes in monocytes, close kin of the diseased progenitors."""
-    lymphocyte_fates: Fates = (0.40, 0.30, 0.30)
+    lymphocyte_fates: Fates = (0.45, 0.30, 0.25)
     """Fate of a disease's genes in lymphocytes, distant kin."""
     other_fates: Fates = (0.45, 0.30, 0.25)
     """Fate of a disease's genes in granulocytes, dendritic cells, erythroid cells and megakaryocytes."""

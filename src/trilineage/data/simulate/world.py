@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32
+from numpy.polynomial.hermite_e import hermegauss
 from scipy.optimize import brentq
 
 from trilineage.core.errors import ConfigError
@@ -89,15 +90,17 @@ def draw_world(settings: SimulationSettings) -> World:
     programs = draw_disease_programs(settings, candidates)
     sites = generator(settings.seed, "simulate", "sites")
     shares = np.log([node.share for node in TREE]) + draw_composition_shifts(settings)
+    cell_programs = draw_cell_programs(settings, candidates)
+    profiles = _shares(log_abundance + cell_programs)
     return World(
         log_abundance=log_abundance,
         theta=theta,
-        cell_programs=draw_cell_programs(settings, candidates),
+        cell_programs=cell_programs,
         disease_programs=programs,
         disease_effects=dense_effects(programs, settings.n_classes, settings.n_genes),
         site_effects=settings.site_effect * sites.standard_normal((settings.n_sites, settings.n_genes)),
         composition=_shares(shares),
-        median_library=_library_for_density(_shares(log_abundance), theta, settings),
+        median_library=_library_for_density(profiles, _shares(shares[0]), theta, settings),
     )
 
 
@@ -143,13 +146,25 @@ def _shares(log_rates: Float[np.ndarray, "*row column"]) -> Float[np.ndarray, "*
 
 
 def _library_for_density(
-    shares: Float[np.ndarray, " gene"], theta: Float[np.ndarray, " gene"], settings: SimulationSettings
+    profiles: Float[np.ndarray, "node gene"],
+    composition: Float[np.ndarray, " node"],
+    theta: Float[np.ndarray, " gene"],
+    settings: SimulationSettings,
 ) -> float:
-    """Solve E[share of non-zeros] = density for the library size of a root cell (NB: P(0) = (1 + mean/theta)^-theta)."""
+    """Solve E[share of non-zeros] = density for the median library size of healthy cells.
+
+    NB: P(0) = (1 + mean/theta)^-theta. The expectation runs over cell types and, by Gauss-Hermite quadrature, over the
+    log-normal library sizes.
+    """
+    spread = np.hypot(settings.library_spread, settings.donor_library_spread)
+    nodes, weights = hermegauss(3)
 
     def excess(log_library: float) -> float:
-        zeros = np.exp(-theta * np.log1p(np.exp(log_library) * shares / theta))
-        return float(1 - zeros.mean() - settings.density)
+        found = 0.0
+        for factor, weight in zip(np.exp(spread * nodes), weights / weights.sum(), strict=True):
+            zeros = np.exp(-theta * np.log1p(np.exp(log_library) * factor * profiles / theta))
+            found += weight * float(composition @ (1 - zeros.mean(axis=1)))
+        return found - settings.density
 
     low, high = 0.0, float(np.log(1e7))
     if excess(low) > 0 or excess(high) < 0:
@@ -159,4 +174,4 @@ def _library_for_density(
             allowed="what a library of 1 to 10,000,000 counts gives",
             remedy="choose another density, more genes, or a smaller abundance_spread",
         )
-    return float(np.exp(brentq(excess, low, high, xtol=1e-6)))
+    return float(np.exp(brentq(excess, low, high, xtol=1e-3)))
