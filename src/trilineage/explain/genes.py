@@ -160,8 +160,8 @@ class Recovery:
     """Share of program genes among the strongest k, k the smaller of `N_TOP` and the program."""
     prevalence: float
     """Share of program genes among all genes: what chance gets."""
-    sign_agreement: float
-    """Share of the program genes among the strongest k whose attribution has the sign of the effect."""
+    share_speaking_for: float
+    """Share of the program genes among the strongest k that speak for the class, be they raised or lowered by it."""
 
 
 def recovery(attribution: Float[np.ndarray, " gene"], effects: Float[np.ndarray, " gene"]) -> Recovery | None:
@@ -181,11 +181,10 @@ def recovery(attribution: Float[np.ndarray, " gene"], effects: Float[np.ndarray,
     k = min(N_TOP, int(is_program.sum()))
     strongest = np.argsort(-size, kind="stable")[:k]
     found = strongest[is_program[strongest]]
-    agreeing = np.sign(attribution[found]) == np.sign(effects[found])
     return Recovery(
         auroc=float(roc_auc_score(is_program, size)),
         average_precision=float(average_precision_score(is_program, size)),
         precision_at_k=float(is_program[strongest].mean()),
         prevalence=float(is_program.mean()),
-        sign_agreement=float(agreeing.mean()) if len(found) else float("nan"),
+        share_speaking_for=float((attribution[found] > 0).mean()) if len(found) else float("nan"),
     )

@@ -46,7 +46,9 @@ def test_without_signal_no_class_has_an_effect():
 
 def test_effects_are_strongest_in_progenitors_then_monocytes_then_lymphocytes(blood):
     sizes = {
-        lineage: np.mean([np.abs(blood.truth.effects(disease, lineage)).sum() for disease in blood.truth.classes[1:]])
+        lineage: np.mean(
+            [np.abs(blood.truth.effects(disease, lineage)).sum() for disease in blood.truth.classes[1:]]
+        )
         for lineage in ("progenitor", "monocyte", "lymphocyte")
     }
     assert sizes["progenitor"] > sizes["monocyte"] > sizes["lymphocyte"] > 0

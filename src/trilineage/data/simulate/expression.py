@@ -8,7 +8,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import scipy.sparse
-from jaxtyping import Float, Int, Int32, Int64, UInt16, UInt64
+from jaxtyping import Float, Int32, Int64, UInt16, UInt64
 
 from trilineage.core.progress import progress
 from trilineage.core.seeding import generator
