@@ -93,7 +93,7 @@ def test_the_graph_convolution_equals_its_dense_formula():
 
 
 def test_a_graph_convolution_scores_a_query_by_the_dense_formula_of_the_enlarged_graph():
-    classifier, inputs = fitted("gcn")
+    classifier, _ = fitted("gcn")
     query = classifier.scale(latents(1, seed=1))
     links, reference, head = classifier.reference.links(query), classifier.reference, classifier.head
     hop = links.own[0] * query[0] + links.weights[0] @ reference.latent[links.indices[0]]

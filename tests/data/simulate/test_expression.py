@@ -1,7 +1,9 @@
 """Simulated blood has the structure and the statistics that its settings promise."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from trilineage.data.simulate.expression import simulate_expression
 from trilineage.data.simulate.settings import SimulationSettings
@@ -20,10 +22,13 @@ def test_the_same_seed_gives_the_same_cells_and_another_seed_others(blood):
     assert (simulate_expression(SETTINGS.replace(seed=1)).counts != blood.counts).nnz > 0
 
 
-def test_donors_have_one_disease_and_one_site_and_classes_meet_every_site(blood):
+def test_donors_have_one_disease_and_one_site_drawn_independently_of_it():
+    blood = simulate_expression(SETTINGS.replace(n_donors_per_class=40, n_cells_per_donor=2))
     per_donor = blood.obs.groupby("donor_id", observed=True)[["disease", "site"]].nunique()
     assert (per_donor == 1).all().all()
-    assert (blood.obs.groupby("disease", observed=True)["site"].nunique() == SETTINGS.n_sites).all()
+    donors = blood.obs.drop_duplicates("donor_id")
+    table = pd.crosstab(donors["disease"], donors["site"])
+    assert stats.chi2_contingency(table).pvalue > 0.01
 
 
 def test_the_density_is_about_what_was_asked_for(blood):
@@ -69,7 +74,7 @@ def test_program_genes_change_in_the_cells_as_the_truth_says(blood):
 
 def test_programs_are_inherited_along_the_tree(blood):
     programs = blood.truth.cell_programs
-    assert programs["is_inherited"].any() and not programs["is_inherited"].all()
+    assert set(programs["is_inherited"]) == {True, False}
 
 
 def test_fewer_donors_are_the_same_donors():

@@ -38,7 +38,7 @@ def _negative_binomial(uniform, mean, theta):
 
 
 @njit(parallel=True, cache=True)
-def draw_counts(node, maturity, library, keys, own, origin, theta, out):
+def draw_counts(node, maturity, library, keys, own, origin, theta, out):  # noqa: PLR0913  (numba takes arrays)
     """Fill `out` (cell gene, uint16): mean = library * (maturity * own + (1 - maturity) * origin) of the cell's node.
 
     P(X > 0) <= mean, so a uniform number above the mean is a zero without further work; that is nearly all genes.

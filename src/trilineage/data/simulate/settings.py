@@ -39,7 +39,8 @@ class SimulationSettings(Settings):
     counts per cell), 0.07 for 29,150 genes (about 4,500), as droplet data show."""
 
     n_sites: int = Field(4, ge=1)
-    """Sites (batches); every class is spread evenly over all of them, so that site and disease are not confounded."""
+    """Sites (batches); each donor's is drawn independently of the disease, so that neither tells of
+    the other."""
     site_effect: float = Field(0.15, ge=0.0)
     """Standard deviation of a site's effect on a gene."""
     donor_effect: float = Field(0.25, ge=0.0)

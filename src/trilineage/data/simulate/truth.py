@@ -1,4 +1,4 @@
-"""What made the counts: programs, fates, donors. Kept as plain arrays beside the data, so that findings can be scored."""
+"""What made the counts: programs, fates, donors; kept as plain arrays beside the data, to score findings against."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
