@@ -84,9 +84,15 @@ class SparseBatch:
                 allowed=f"strictly ascending indices in [0, {rows.n_genes})",
                 remedy="sum duplicated entries and sort the indices of the matrix",
             )
-        counts = None if rows.counts is None else torch.from_numpy(rows.counts)
-        tensors = (torch.from_numpy(array) for array in (rows.indptr, rows.indices, rows.values))
-        return cls(*tensors, counts, torch.from_numpy(rows.library), rows.n_genes).to(device)
+        batch = cls(
+            torch.from_numpy(rows.indptr),
+            torch.from_numpy(rows.indices),
+            torch.from_numpy(rows.values),
+            None if rows.counts is None else torch.from_numpy(rows.counts),
+            torch.from_numpy(rows.library),
+            rows.n_genes,
+        )
+        return batch.to(device)
 
     @property
     def n_cells(self) -> int:
@@ -107,9 +113,14 @@ class SparseBatch:
         """Return the batch on another device (itself if it is there already)."""
         if torch.device(device) == self.device:
             return self
-        counts = None if self.counts is None else self.counts.to(device)
-        tensors = (tensor.to(device) for tensor in (self.indptr, self.indices, self.values))
-        return type(self)(*tensors, counts, self.library.to(device), self.n_genes)
+        return type(self)(
+            self.indptr.to(device),
+            self.indices.to(device),
+            self.values.to(device),
+            None if self.counts is None else self.counts.to(device),
+            self.library.to(device),
+            self.n_genes,
+        )
 
     def cells(self, start: int, stop: int) -> Self:
         """Return the cells from start to stop; the non-zeros are shared, not copied."""

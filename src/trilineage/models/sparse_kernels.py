@@ -4,6 +4,8 @@ Every output element is written by one thread, in an order fixed by the data, so
 any number of threads. Left un-annotated for numba; the typed doors are in `sparse.py`.
 """
 
+# ruff: noqa: PLR0913  (compiled code takes plain arrays; the typed doors keep the argument lists short)
+
 import numpy as np
 from llvmlite import ir
 from numba import njit, prange, types
@@ -32,7 +34,7 @@ def rows_are_sound(indptr, indices, n_columns):
 
 @njit(cache=True, parallel=True, nogil=True)
 def transpose(indptr, indices, payload, n_columns, n_parts, pairs):
-    """Sort the non-zeros by column, then row, into `pairs`: 8 bytes each (row, payload), so a scattered write is one line.
+    """Sort the non-zeros by column, then row, into `pairs` of 8 bytes: a scattered write is one line.
 
     A counting sort in which each part of the rows fills its own slots: the order does not depend on timing.
     """

@@ -9,7 +9,7 @@ from torch import Tensor
 from trilineage.models.sparse import SparseBatch, empty
 
 _CHUNK = 2**24
-"""Elements of the reconstruction held at a time (64 MB): large enough for full-speed products, small against a model."""
+"""Elements of the reconstruction held at a time (64 MB): products at full speed, little memory."""
 
 
 class OutputLayer(NamedTuple):

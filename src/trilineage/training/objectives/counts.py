@@ -56,16 +56,17 @@ def _compiled_chunk(
     with_gradient: bool,
 ) -> tuple[Float64[Tensor, ""], Float32[Tensor, " gene"] | None]:
     """Run the fused sweep; the gradient comes with the loss at little cost, so it is not left out."""
+    use_torch_threads()
     indptr, indices, _ = batch.numpy()
     limited = _limit(log_theta)
+    thetas = torch.stack([limited, -limited]).exp().numpy()
     n_blocks = -(-batch.n_cells // counts_kernels.ROW_BLOCK)
     row_loss = np.empty(batch.n_cells)
     theta_partial = np.empty((n_blocks, batch.n_genes), np.float32)
-    use_torch_threads()
     kernel = counts_kernels.negative_binomial if len(outputs) == 1 else counts_kernels.zero_inflated
     kernel(
         *(indptr, indices, batch.counts.numpy(), batch.library.numpy()),  # type: ignore[union-attr]
-        *(limited.exp().numpy(), limited.neg().exp().numpy()),
+        *(thetas, counts_kernels.gamma_table(thetas[0])),
         *(output.numpy() for output in outputs),
         *(row_loss, theta_partial),
     )

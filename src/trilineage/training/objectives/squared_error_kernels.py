@@ -19,5 +19,5 @@ def squares_and_gradient(indptr, indices, values, reconstruction, row_sums):
                 difference = mine[gene]
                 piece += difference * difference
                 mine[gene] = difference + difference
-            total += piece
+            total += np.float64(piece)
         row_sums[row] = total
