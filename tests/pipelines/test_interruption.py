@@ -11,7 +11,17 @@ import pytest
 
 
 def command(config: Path, out: Path) -> list[str]:
-    return [sys.executable, "-m", "trilineage.cli.main", "rna", "fit", "--config", str(config), "--out", str(out)]
+    return [
+        sys.executable,
+        "-m",
+        "trilineage.cli.main",
+        "rna",
+        "fit",
+        "--config",
+        str(config),
+        "--out",
+        str(out),
+    ]
 
 
 @pytest.fixture(scope="module")
