@@ -51,8 +51,6 @@ def test_the_commands_are_those_of_the_manual():
         "trilineage rna explain",
         "trilineage rna study",
         "trilineage data simulate",
-        "trilineage data list",
-        "trilineage data prepare",
     ]
 
 

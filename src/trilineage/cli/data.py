@@ -1,4 +1,4 @@
-"""The `trilineage data` commands: simulate blood with known truth, list and prepare public data sets."""
+"""The `trilineage data` commands: simulate blood with known truth."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +8,7 @@ import typer
 from trilineage.cli import options
 from trilineage.cli.door import door
 
-app = typer.Typer(
-    no_args_is_help=True, help="Simulate data with known truth; list and prepare public data sets."
-)
+app = typer.Typer(no_args_is_help=True, help="Data: simulate blood with known truth.")
 
 
 @app.command()
