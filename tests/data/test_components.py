@@ -5,8 +5,8 @@ import pytest
 import scipy.sparse as sp
 from sklearn.decomposition import PCA
 
+from trilineage.data import components as module
 from trilineage.data.components import fit_components
-from trilineage.evaluation import components as module
 
 
 @pytest.fixture

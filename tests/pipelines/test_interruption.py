@@ -48,7 +48,8 @@ def start_and_wait_for_a_checkpoint(config: Path, out: Path) -> subprocess.Popen
     process = subprocess.Popen(command(config, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     give_up = time.monotonic() + 120
     while not list((out / "checkpoints").rglob("*.safetensors")):
-        assert process.poll() is None and time.monotonic() < give_up, "no checkpoint was written"
+        assert process.poll() is None, "the fit ended before a checkpoint was written"
+        assert time.monotonic() < give_up, "no checkpoint was written"
         time.sleep(0.02)
     return process
 
