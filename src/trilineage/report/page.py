@@ -69,7 +69,7 @@ def write_report(run_path: Path | str) -> Path:
     for figure in (figure for section in sections for figure in section.figures()):
         run.write_text(f"figures/{figure.name}.svg", standalone(figure))
     run.write_text(PAGE_NAME, render(run, sections))
-    logger.info("report: %s", run.path / PAGE_NAME)
+    logger.debug("report: %s", run.path / PAGE_NAME)
     return run.path / PAGE_NAME
 
 
