@@ -138,7 +138,7 @@ def test_reference_cells_come_back_from_their_weights():
 
 
 def test_an_empty_reference_says_that_it_must_be_fitted():
-    with pytest.raises(ArtifactError, match="fit it"):
+    with pytest.raises(ArtifactError, match="Fit it"):
         ReferenceCells(6, SETTINGS).links(cells(2))
 
 
