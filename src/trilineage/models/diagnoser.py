@@ -13,7 +13,9 @@ from trilineage.models.sparse import SparseBatch, sparse_matmul
 class Encoder(Protocol):
     """What a diagnoser asks of the part that turns expression into a latent."""
 
-    def encode(self, batch: SparseBatch, missing: Bool[Tensor, " gene"] | None = None) -> Float[Tensor, "cell latent"]:
+    def encode(
+        self, batch: SparseBatch, missing: Bool[Tensor, " gene"] | None = None
+    ) -> Float[Tensor, "cell latent"]:
         """Return one latent row per cell; missing genes are taken at their training mean."""
         ...
 
@@ -42,7 +44,9 @@ class StandardizedGenes(nn.Module):
         self.register_buffer("mean", mean.clone())
         self.register_buffer("scale", scale.clamp_min(self.FLOOR))
 
-    def encode(self, batch: SparseBatch, missing: Bool[Tensor, " gene"] | None = None) -> Float[Tensor, "cell gene"]:
+    def encode(
+        self, batch: SparseBatch, missing: Bool[Tensor, " gene"] | None = None
+    ) -> Float[Tensor, "cell gene"]:
         """Return standardised values; a missing gene is 0, which is its training mean."""
         standard = self.encode_dense(batch.dense())
         return standard if missing is None else standard.masked_fill(missing, 0.0)
@@ -102,7 +106,9 @@ class Diagnoser(nn.Module):
         self.classifier = classifier
         self.register_buffer("temperature", torch.ones(()))
 
-    def latent(self, batch: SparseBatch, missing: Bool[Tensor, " gene"] | None = None) -> Float[Tensor, "cell latent"]:
+    def latent(
+        self, batch: SparseBatch, missing: Bool[Tensor, " gene"] | None = None
+    ) -> Float[Tensor, "cell latent"]:
         """Encode a minibatch."""
         latent: Tensor = self.encoder.encode(batch, missing)  # type: ignore[operator]
         return latent
