@@ -9,6 +9,7 @@ the median of the ratios of neighbouring steps.
 """
 
 import argparse
+import itertools
 import os
 import statistics
 import time
@@ -73,7 +74,7 @@ def plain_network(case: Case, n_genes: int) -> nn.Sequential:
     encoder, decoder = (n_genes, *case.hidden), (case.n_latent, *reversed(case.hidden))
     layers: list[nn.Module] = []
     for widths, last in ((encoder, case.n_latent), (decoder, n_genes)):
-        for d_in, d_out in zip(widths[:-1], widths[1:], strict=True):
+        for d_in, d_out in itertools.pairwise(widths):
             layers += [nn.Linear(d_in, d_out), nn.BatchNorm1d(d_out), nn.ReLU()]
         layers.append(nn.Linear(widths[-1], last))
     return nn.Sequential(*layers)
@@ -168,7 +169,7 @@ def table(results: dict[Case, Result], n_genes: int) -> str:
     lines = [
         "# Training the autoencoder: squared error",
         "",
-        f"{n_genes:,} genes, {DENSITY:.0%} non-zero, float32, {N_THREADS} threads, fused Adam on both sides, taking the",
+        f"{n_genes:,} genes, {DENSITY:.0%} non-zero, float32, {N_THREADS} threads, fused Adam on both sides, taking",
         "rows from the CSR matrix included. Sides take turns step by step; ratio: median over neighbouring steps.",
         "",
         "| Batch | Widths | Plain dense, cells/s | trilineage, cells/s | Ratio | Goal | Largest difference of a loss |",
