@@ -117,7 +117,7 @@ def _log_factorial(x):
 
 @njit(cache=True, nogil=True)
 def _highest(bits):
-    """Return the largest float of an array given as int32 bits; integers order alike, and their maximum is vectorised."""
+    """Return the largest float of an array given as int32 bits: integers order alike, and LLVM vectorises them."""
     top = np.int32(-(2**31))
     for i in range(bits.size):
         ordered = np.int32(bits[i] ^ (np.int32(bits[i] >> 31) & 0x7FFFFFFF))
