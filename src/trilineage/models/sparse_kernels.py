@@ -67,14 +67,16 @@ def transpose(indptr, indices, payload, n_columns, n_parts, pairs):
 
 @njit(cache=True, parallel=True, nogil=True)
 def segment_sums(indptr, values):
-    """Return the sum of the values of each segment, added up in double precision."""
-    out = np.empty(indptr.size - 1, np.float32)
-    for segment in prange(out.size):
-        total = 0.0
+    """Return the sum of the values, and of their squares, of each segment, added up in double precision."""
+    sums, squares = np.empty(indptr.size - 1), np.empty(indptr.size - 1)
+    for segment in prange(sums.size):
+        total, square = 0.0, 0.0
         for k in range(indptr[segment], indptr[segment + 1]):
-            total += values[k]
-        out[segment] = total
-    return out
+            value = np.float64(values[k])
+            total += value
+            square += value * value
+        sums[segment], squares[segment] = total, square
+    return sums, squares
 
 
 def _row_adder(width):

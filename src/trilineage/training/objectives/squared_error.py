@@ -80,9 +80,7 @@ def _gram_terms(batch: SparseBatch, layer: OutputLayer, *, compiled: bool) -> _G
         weight_gram, hidden_gram = weight.T @ weight, hidden.T @ hidden
         weight_bias, hidden_sum = weight.T @ bias, hidden.sum(dim=0)
         projected = multiply(batch, weight, compiled=compiled)
-        gene_sums = _gene_sums(batch, compiled=compiled)
-    values = batch.values[int(batch.indptr[0]) : int(batch.indptr[-1])].detach()
-    square_sum = _dot(values, values)
+        gene_sums, square_sum = _value_sums(batch, compiled=compiled)
     loss = (
         _dot(weight_gram, hidden_gram) + 2 * _dot(weight_bias, hidden_sum) + batch.n_cells * _dot(bias, bias)
     )
@@ -92,12 +90,14 @@ def _gram_terms(batch: SparseBatch, layer: OutputLayer, *, compiled: bool) -> _G
     )
 
 
-def _gene_sums(batch: SparseBatch, *, compiled: bool) -> Float32[Tensor, " gene"]:
+def _value_sums(batch: SparseBatch, *, compiled: bool) -> tuple[Float32[Tensor, " gene"], float]:
+    """Return the sum of the values of each gene, and the sum of all squares."""
     if compiled:
-        return torch.from_numpy(batch.columns.sums)
+        return torch.from_numpy(batch.columns.sums), batch.columns.square_sum
     here = slice(int(batch.indptr[0]), int(batch.indptr[-1]))
+    values = batch.values[here].detach().double()
     sums = torch.zeros(batch.n_genes, dtype=torch.float64, device=batch.device)
-    return sums.index_add_(0, batch.indices[here], batch.values[here].detach().double()).float()
+    return sums.index_add_(0, batch.indices[here], values).float(), float(values.square().sum())
 
 
 def _dot(left: Float[Tensor, "*axes"], right: Float[Tensor, "*axes"]) -> float:
