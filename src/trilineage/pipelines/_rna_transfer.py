@@ -44,6 +44,7 @@ def transfer_run(run: Run | Path | str, *, to: tuple[str, ...], refine: str | No
     run = run if isinstance(run, Run) else Run.open(run, kind=KIND)
     prediction_weights(run)
     config = run.config(Config)
+    to = to if refine is None or refine in to else (*to, refine)
     if not to:
         raise ConfigError("no population to transfer to", remedy="name one, such as Monocyte")
     material = gather(config)
