@@ -171,7 +171,7 @@ def table(ours: dict[Case, float], theirs: dict[Case, float], shape: tuple[int, 
     lines = [
         "# Training with count likelihoods, beside scVI 1.4.2",
         "",
-        f"{shape[0]:,} cells x {shape[1]:,} genes, {DENSITY:.0%} non-zero, the same counts and widths (128, latent 10),",
+        f"{shape[0]:,} cells x {shape[1]:,} genes, {DENSITY:.0%} non-zero, same counts and widths (128, latent 10),",
         f"{N_THREADS} threads. Training epochs in turns after a warm-up, medians; reading the rows included on both",
         "sides. scVI is variational (it samples its latent and adds a divergence); ours is a plain autoencoder.",
         f"Goal: {GOAL:.0f} times scVI with its defaults.",
