@@ -21,6 +21,8 @@ PIECE = 1024
 """Genes whose single-precision partial sums are added up before they join a double-precision total."""
 _LOG_FACTORIALS = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1.0, 1024.0)))])
 """log(n!) for n below 1,024."""
+ODDS_LIMIT = np.float32(40.0)
+"""Zero-inflation logits beyond plus or minus this act as it: a probability of zero within 1e-17 of 0 or 1."""
 _FAST = {"contract", "reassoc", "nsz", "arcp", "nnan", "ninf"}
 _F = np.float32
 
@@ -88,16 +90,19 @@ def log_gamma_and_digamma(x):
 
 @njit(cache=True, parallel=True, nogil=True)
 def gamma_table(theta):
-    """Return log Gamma and digamma of each dispersion (2, gene)."""
-    table = np.empty((2, theta.size))
+    """Return log Gamma, digamma and log of each dispersion (3, gene)."""
+    table = np.empty((3, theta.size))
     for gene in prange(theta.size):
         table[0, gene], table[1, gene] = log_gamma_and_digamma(float(theta[gene]))
+        table[2, gene] = math.log(theta[gene])
     return table
 
 
 @njit(cache=True, nogil=True)
 def _rising(x, theta, gene, table):
     """Return log Gamma(x + theta) - log Gamma(theta), and its derivative with respect to theta."""
+    if x == 1.0:
+        return table[2, gene], 1.0 / theta
     if x <= 8.0 and x == float(int(x)):
         product, derivative = theta, 1.0
         for step in range(1, int(x)):
@@ -162,15 +167,17 @@ def _zinb_zeros(zero, slope, theta_slope, dropout):
     loss, slopes = _F(0), _F(0)
     for i in range(zero.size):
         nb_zero = fast_exp(-zero[i])
-        odds = fast_exp(-min(max(dropout[i], _F(-80)), _F(80)))
-        share = _F(1) / (_F(1) + odds * nb_zero)
+        odds = fast_exp(min(max(-dropout[i], -ODDS_LIMIT), ODDS_LIMIT))
+        both, alone = _F(1) + odds * nb_zero, _F(1) + odds
+        inverse = _F(1) / (both * alone)
+        share = alone * inverse
         weight = odds * nb_zero * share
         loss += fast_log1p(odds * (_F(1) - nb_zero) * share)
         theta_slope[i] += weight * (zero[i] - slope[i])
         here = weight * slope[i]
         slopes += here
         slope[i] = here
-        dropout[i] = weight - odds / (_F(1) + odds)
+        dropout[i] = weight - odds * both * inverse
     return loss, slopes
 
 
@@ -224,27 +231,13 @@ def negative_binomial(indptr, indices, counts, library, thetas, gammas, logits, 
                 mean, log_mean = row[gene] * scale, seen[k - start] + log_scale
                 log_rising, digamma = _rising(x, t, gene, gammas)
                 ratio = x / (t + mean)
-                loss += x * (math.log(t + mean) - log_mean) - log_rising + _log_factorial(x)
+                log_sum = gammas[2, gene] + np.float64(fast_log1p(_F(mean / t)))
+                loss += x * (log_sum - log_mean) - log_rising + _log_factorial(x)
                 slope[gene] += ratio * mean - x
                 slopes += ratio * mean - x
                 theta_slope[gene] += t * (ratio - digamma)
             row_loss[cell] = loss
             _softmax_gradient(row, slope, _F(slopes / total))
-
-
-@njit(cache=True, nogil=True)
-def _softplus(x):
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
-
-
-@njit(cache=True, nogil=True)
-def _zinb_zero(zero, slope, dropout):
-    """Return loss, slope and theta slope of one zero, to be taken back where the count is not zero."""
-    nb_zero = math.exp(-zero)
-    odds = math.exp(-min(max(dropout, -80.0), 80.0))
-    share = 1.0 / (1.0 + odds * nb_zero)
-    weight = odds * nb_zero * share
-    return math.log1p(odds * (1.0 - nb_zero) * share), weight * slope, weight * (zero - slope)
 
 
 @njit(cache=True, parallel=True, nogil=True)
@@ -273,19 +266,20 @@ def zero_inflated(indptr, indices, counts, library, thetas, gammas, logits, drop
             log_scale = math.log(scale) - top if stop > start else 0.0
             for k in range(start, stop):
                 gene, x, t = indices[k], float(counts[k]), float(theta[indices[k]])
-                mean, log_mean, d = (
-                    row[gene] * scale,
-                    seen[0, k - start] + log_scale,
-                    float(seen[1, k - start]),
-                )
-                log_ratio, share = math.log1p(mean / t), mean / (t + mean)
-                zero_loss, zero_slope, zero_theta = _zinb_zero(t * log_ratio, t * share, d)
+                mean, log_mean, d = row[gene] * scale, seen[0, k - start] + log_scale, seen[1, k - start]
+                log_ratio, share = np.float64(fast_log1p(_F(mean / t))), mean / (t + mean)
                 log_rising, digamma = _rising(x, t, gene, gammas)
-                nb_loss = (t + x) * log_ratio + x * (math.log(t) - log_mean) - log_rising + _log_factorial(x)
-                loss += nb_loss + _softplus(d) - zero_loss
+                nb_loss = (
+                    (t + x) * log_ratio + x * (gammas[2, gene] - log_mean) - log_rising + _log_factorial(x)
+                )
+                # softplus(d) less the loss of the zero that was added is d + log(1 + odds NB(0)).
+                odds = np.float64(fast_exp(min(max(-d, -ODDS_LIMIT), ODDS_LIMIT)))
+                odds_zero = odds * np.float64(fast_exp(_F(-t * log_ratio)))
+                weight = odds_zero / (1.0 + odds_zero)
+                loss += nb_loss + max(d, -ODDS_LIMIT) + np.float64(fast_log1p(_F(odds_zero)))
                 slope[gene] = (x + t) * share - x
-                slopes += (x + t) * share - x - zero_slope
-                theta_slope[gene] += t * (log_ratio - share + x / (t + mean) - digamma) - zero_theta
-                inflation[gene] = 1.0 / (1.0 + math.exp(-d))
+                slopes += (x + t) * share - x - weight * t * share
+                theta_slope[gene] += t * ((log_ratio - share) * (1.0 - weight) + x / (t + mean) - digamma)
+                inflation[gene] = 1.0 / (1.0 + odds)
             row_loss[cell] = loss
             _softmax_gradient(row, slope, _F(slopes / total))
