@@ -7,6 +7,10 @@
     │   ├── ColumnError               a sample-table column that is absent or unusable
     │   ├── GeneAlignmentError        too few genes in common with the model
     │   ├── EmptyPopulationError      no sample left after choosing a population
+    │   ├── ImageError                an image that cannot be decoded, is too large, or is no image of a cell
+    │   ├── TaxonomyError             a tree of diagnoses with a cycle, an orphan, or two meanings of one name
+    │   ├── LabelError                a label that is no node of the taxonomy (the nearest are named)
+    │   ├── DownloadError             a public file that could not be fetched whole
     │   └── CohortError               patients and labels that cannot be split or scored
     ├── LeakageError              mend the split: the same patient or the same content on both sides
     ├── ConfigError               mend the options
@@ -76,6 +80,22 @@ class GeneAlignmentError(DataError):
 
 class EmptyPopulationError(DataError):
     """No sample is left after choosing a cell population."""
+
+
+class ImageError(DataError):
+    """An image that cannot be decoded, is too large, or is too small to be looked at."""
+
+
+class TaxonomyError(DataError):
+    """A taxonomy with a cycle, a node without a way to the root, or two meanings of one name."""
+
+
+class LabelError(DataError):
+    """A label that is no node of the taxonomy; the message names the nearest."""
+
+
+class DownloadError(DataError):
+    """A public file that could not be fetched, or whose digest is not the published one."""
 
 
 class CohortError(DataError):

@@ -87,3 +87,21 @@ class Prediction:
     """Probabilities in [0, 1] that sum to 1 over class."""
     labels: Int[np.ndarray, " sample"] | None = None
     """True class index per sample, -1 where unknown; None if no labels were given."""
+
+
+@dataclass(frozen=True)
+class NodePrediction:
+    """Probabilities of every node of a taxonomy for a set of samples (images), with the truth where it is known."""
+
+    samples: Shaped[np.ndarray, " sample"]
+    """Sample names (str)."""
+    patients: Shaped[np.ndarray, " sample"]
+    """Patient of each sample (str)."""
+    nodes: tuple[str, ...]
+    """Node names in the order of the probability columns: that of the taxonomy, the root first."""
+    probabilities: Float[np.ndarray, "sample node"]
+    """Probabilities in [0, 1]; in a tree the children of a node sum to it and the root is 1."""
+    labels: Int[np.ndarray, " sample"] | None = None
+    """True node index, which may be an inner node; -1 where unknown; None if no labels were given."""
+    sites: Shaped[np.ndarray, " sample"] | None = None
+    """Site of each sample (str), where known."""
