@@ -3,6 +3,8 @@
 import atexit
 import contextlib
 import os
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +19,8 @@ from trilineage.core.errors import ConfigError
 _TIMEOUT = timedelta(hours=2)
 """The other processes wait this long for the first one to validate or to write."""
 
+_RELEASE_TIMEOUT_S = 5.0
+"""Longest wait for a communication thread to let go of a tensor; it takes microseconds unless the machine is starved."""
 
 _CPU = torch.device("cpu")
 
@@ -43,6 +47,7 @@ class Processes:
             return tensor
         travelling = tensor.to(self.device, copy=True)
         dist.all_reduce(travelling)
+        _until_released(travelling)
         return travelling.to(tensor.device)
 
     def tell_all(self, data: bytes | None) -> bytes:
@@ -52,11 +57,13 @@ class Processes:
             return data
         size = torch.tensor([0 if data is None else len(data)], device=self.device)
         dist.broadcast(size, src=0)
+        _until_released(size)
         content = torch.empty(int(size), dtype=torch.uint8, device=self.device)
         if data:
             content.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
         if int(size):
             dist.broadcast(content, src=0)
+            _until_released(content)
         return content.cpu().numpy().tobytes()
 
     def wait(self) -> None:
@@ -139,6 +146,18 @@ def main_process_first(processes: Processes) -> Iterator[None]:
     yield
     if processes.is_main:
         processes.wait()
+
+
+def _until_released(tensor: Tensor) -> None:
+    """Wait until the thread that sent a tensor has let go of it.
+
+    Gloo's thread drops its reference some time after the caller goes on, and needs the interpreter for it. If that is
+    shutting down by then, the process aborts ("terminate called without an active exception") after all its work.
+    """
+    mine = 3  # the caller's name, the argument's, and that of getrefcount
+    give_up = time.monotonic() + _RELEASE_TIMEOUT_S
+    while sys.getrefcount(tensor) > mine and time.monotonic() < give_up:
+        time.sleep(0)
 
 
 def _leave() -> None:

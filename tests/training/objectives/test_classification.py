@@ -135,7 +135,7 @@ def test_a_process_without_a_share_of_the_graph_weighs_nothing():
     classifier = build_classifier(ClassifierSettings(kind="gcn"), 8, 3)
     batches = classification_batches(classifier.fit_inputs(latent), labels)
     output = classification_step(classifier.head, batches.take(np.zeros(0, int)))
-    assert (float(output.loss_sum), float(output.weight)) == (0.0, 0.0)
+    assert (output.loss_sum.item(), float(output.weight)) == (0.0, 0.0)
 
 
 def test_a_thinned_graph_learns_from_the_labels_of_its_own_cells():
