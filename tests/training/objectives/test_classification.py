@@ -171,4 +171,4 @@ def test_logistic_regression_reaches_scikit_learns_loss():
     train(classifier.head, classification_step, batches, options, seed=0, device=torch.device("cpu"))
     ours = classification_losses(classifier(latent), torch.from_numpy(labels)).mean()
     theirs = LogisticRegression(C=1e6, max_iter=1000).fit(inputs.numpy(), labels)
-    assert float(ours) == pytest.approx(log_loss(labels, theirs.predict_proba(inputs.numpy())), abs=1e-3)
+    assert ours.item() == pytest.approx(log_loss(labels, theirs.predict_proba(inputs.numpy())), abs=1e-3)
