@@ -1,25 +1,16 @@
 """Paired comparison of two models on the same patients: differences with intervals and permutation p-values."""
 
 import numpy as np
-from jaxtyping import Float
 
 from trilineage.core.errors import CohortError
 from trilineage.core.records import Comparison, Prediction, Unit
 from trilineage.core.seeding import generator
 from trilineage.evaluation.intervals import aggregate_patients, labelled
 from trilineage.evaluation.metrics import classification_metrics
+from trilineage.evaluation.paired import difference_interval, swap_p_value, swap_weights
 from trilineage.evaluation.patient_sums import PatientSums, patient_sums, reweighted_metrics
-from trilineage.evaluation.resampling import (
-    MAX_UNDEFINED,
-    bca_interval,
-    jackknife_weights,
-    patient_strata,
-    resample_weights,
-)
+from trilineage.evaluation.resampling import interval_weights, patient_strata
 from trilineage.evaluation.settings import EvaluationSettings
-
-MAX_EXACT_PATIENTS = 12
-"""Patients up to which every one of the 2^n swaps is tried instead of random ones."""
 
 
 def compare_predictions(
@@ -114,52 +105,19 @@ def _intervals(
     n_patients = len(strata.codes)
     if strata.degrees_of_freedom < 1:
         return dict.fromkeys(settings.metrics, (None, None))
-    rng = generator(seed, "bootstrap", n_patients)
-    weights = resample_weights(strata, settings.n_bootstrap, rng=rng)
-    every = np.concatenate([np.ones((1, n_patients)), weights, jackknife_weights(n_patients)])
+    every = interval_weights(strata, settings.n_bootstrap, rng=generator(seed, "bootstrap", n_patients))
     one, other = (reweighted_metrics([(own, every)], settings.metrics) for own in sums)
-    ends: dict[str, tuple[float | None, float | None]] = {}
-    for name, difference in differences.items():
-        drawn = one[name] - other[name]
-        if np.isnan(drawn[0]) or np.isnan(drawn[1 : settings.n_bootstrap + 1]).mean() > MAX_UNDEFINED:
-            ends[name] = (None, None)
-            continue
-        drawn = drawn + (difference - drawn[0])
-        ends[name] = bca_interval(
-            difference,
-            drawn[1 : settings.n_bootstrap + 1],
-            drawn[settings.n_bootstrap + 1 :],
-            level=settings.level,
-            degrees_of_freedom=strata.degrees_of_freedom,
-        )
-    return ends
+    return {
+        name: difference_interval(difference, one[name] - other[name], strata=strata, level=settings.level)
+        for name, difference in differences.items()
+    }
 
 
 def _p_values(
     sums: tuple[PatientSums, ...], settings: EvaluationSettings, seed: int
 ) -> dict[str, float | None]:
-    """Share of swaps with a difference at least as large as the one seen (the first row, which swaps nobody)."""
     one, other = sums
-    keeps = _swaps(len(one.patients), settings.n_permutations, generator(seed, "swap"))
+    keeps = swap_weights(len(one.patients), settings.n_permutations, generator(seed, "swap"))
     first = reweighted_metrics([(one, keeps), (other, 1.0 - keeps)], settings.metrics)
     second = reweighted_metrics([(one, 1.0 - keeps), (other, keeps)], settings.metrics)
-    values: dict[str, float | None] = {}
-    for name in settings.metrics:
-        difference = np.abs(first[name] - second[name])
-        is_known = not np.isnan(difference[0])
-        values[name] = float(np.mean(difference >= difference[0] - 1e-12)) if is_known else None
-    return values
-
-
-def _swaps(
-    n_patients: int, n_permutations: int, rng: np.random.Generator
-) -> Float[np.ndarray, "swap patient"]:
-    """Return 1 where a patient keeps its model and 0 where it swaps; the first row keeps all.
-
-    Counting the row that keeps all makes a p-value of random swaps valid (Phipson and Smyth 2010).
-    """
-    if n_patients <= MAX_EXACT_PATIENTS:
-        numbers = np.arange(2**n_patients)[:, None]
-        return 1.0 - ((numbers >> np.arange(n_patients)) & 1).astype(np.float64)
-    drawn = rng.integers(0, 2, size=(n_permutations, n_patients)).astype(np.float64)
-    return np.concatenate([np.ones((1, n_patients)), drawn])
+    return {name: swap_p_value(first[name], second[name]) for name in settings.metrics}

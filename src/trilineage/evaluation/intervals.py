@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from trilineage.core.errors import CohortError
 from trilineage.core.records import Prediction, Score, Unit
@@ -19,15 +17,11 @@ from trilineage.evaluation.metrics import (
 )
 from trilineage.evaluation.patient_sums import PatientSums, patient_sums, reweighted_metrics
 from trilineage.evaluation.resampling import (
-    MAX_UNDEFINED,
+    Scale,
     Strata,
-    basic_interval,
-    bca_interval,
-    jackknife_weights,
-    logit_interval,
+    interval_weights,
     patient_strata,
-    perfect_lower_bound,
-    resample_weights,
+    read_interval,
 )
 from trilineage.evaluation.settings import EvaluationSettings
 
@@ -188,45 +182,15 @@ def _intervals(
         return dict.fromkeys(settings.metrics, (None, None, reason))
     n_patients = len(sums.patients)
     rng = generator(seed, "bootstrap", n_patients)
-    weights = resample_weights(strata, settings.n_bootstrap, rng=rng)
-    every = np.concatenate([np.ones((1, n_patients)), weights, jackknife_weights(n_patients)])
+    every = interval_weights(strata, settings.n_bootstrap, rng=rng)
     drawn = reweighted_metrics([(sums, every)], settings.metrics)
     return {
-        metric: _interval(metric, values[metric], drawn[metric], strata=strata, settings=settings)
-        for metric in settings.metrics
+        name: read_interval(
+            values[name], drawn[name], strata=strata, level=settings.level, scale=_scale(name)
+        )
+        for name in settings.metrics
     }
 
 
-def _interval(
-    metric: str,
-    value: float,
-    drawn: Float[np.ndarray, " draw"],
-    *,
-    strata: Strata,
-    settings: EvaluationSettings,
-) -> tuple[float | None, float | None, str]:
-    """Read the interval off the draws: all patients, then the resamples, then each patient left out."""
-    if np.isnan(value):
-        return None, None, ""
-    drawn = drawn + (value - drawn[0])
-    resampled, left_out = drawn[1 : settings.n_bootstrap + 1], drawn[settings.n_bootstrap + 1 :]
-    if np.isnan(resampled).mean() > MAX_UNDEFINED:
-        return None, None, "no interval: most resamples of so few patients lack a class"
-    if np.nanmax(resampled) - np.nanmin(resampled) < 1e-12:
-        return _interval_without_spread(metric, value, len(strata.codes), settings.level)
-    shape: Any = {"level": settings.level, "degrees_of_freedom": strata.degrees_of_freedom}
-    if metric == "ece":
-        low, high = basic_interval(value, resampled, **shape)
-        return low, min(high, 1.0), "interval approximate: this error is biased upwards in small studies"
-    ends = logit_interval(value, resampled, **shape, limits=RANGES[metric])
-    low, high = ends or bca_interval(value, resampled, left_out, **shape)
-    return max(low, RANGES[metric][0]), min(high, RANGES[metric][1]), ""
-
-
-def _interval_without_spread(
-    metric: str, value: float, n_patients: int, level: float
-) -> tuple[float | None, float | None, str]:
-    if metric not in LOWER_IS_BETTER and value == 1.0:
-        note = "no error in any patient: lower end from the exact binomial interval over patients"
-        return perfect_lower_bound(n_patients, level), 1.0, note
-    return None, None, "no interval: every resample of the patients gives the same value"
+def _scale(metric: str) -> Scale:
+    return Scale(RANGES[metric], metric in LOWER_IS_BETTER, is_biased_upwards=metric == "ece")

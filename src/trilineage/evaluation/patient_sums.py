@@ -51,11 +51,11 @@ class PatientSums:
         """Return the sums over patients under each row of weights."""
         n_classes = self.confusion.shape[1]
         return Totals(
-            confusion=_dot(weights, self.confusion).reshape(-1, n_classes, n_classes),
+            confusion=weighted_sums(weights, self.confusion).reshape(-1, n_classes, n_classes),
             squared_error=weights @ self.squared_error,
-            calibration=_dot(weights, self.calibration).reshape(-1, N_CALIBRATION_BINS, 3),
-            positives=tuple(_dot(weights, counts) for counts in self.positives),
-            negatives=tuple(_dot(weights, counts) for counts in self.negatives),
+            calibration=weighted_sums(weights, self.calibration).reshape(-1, N_CALIBRATION_BINS, 3),
+            positives=tuple(weighted_sums(weights, counts) for counts in self.positives),
+            negatives=tuple(weighted_sums(weights, counts) for counts in self.negatives),
         )
 
 
@@ -80,7 +80,7 @@ def reweighted_metrics(
     """Return the metrics of each resample; the sums of several terms (two models, swapped by patient) are added."""
     n_resamples = len(terms[0][1])
     values = {name: np.full(n_resamples, np.nan) for name in metrics}
-    for rows in _chunks(n_resamples):
+    for rows in chunks(n_resamples):
         totals = _added([sums.totals(weights[rows]) for sums, weights in terms])
         for name in metrics:
             values[name][rows] = METRICS[name](totals)
@@ -126,7 +126,7 @@ def _sums_of(prediction: Prediction, levels: Sequence[Int[np.ndarray, " sample"]
     cells = (codes * n_classes + labels) * n_classes + called
     confusion = np.bincount(cells, minlength=len(patients) * n_classes**2).astype(np.float64)
     confusion = confusion.reshape(len(patients), n_classes, n_classes)
-    ranks = [_rank_counts(codes, level, labels == code, len(patients)) for code, level in enumerate(levels)]
+    ranks = [rank_counts(codes, level, labels == code, len(patients)) for code, level in enumerate(levels)]
     return PatientSums(
         patients=patients,
         class_counts=confusion.sum(axis=2).astype(np.int64),
@@ -144,7 +144,7 @@ def _table(
     return np.bincount(flat, weight, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
 
 
-def _rank_counts(
+def rank_counts(
     codes: Int[np.ndarray, " sample"],
     levels: Int[np.ndarray, " sample"],
     is_positive: Shaped[np.ndarray, " sample"],
@@ -162,9 +162,10 @@ def _rank_counts(
     return sides[0], sides[1]
 
 
-def _dot(
+def weighted_sums(
     weights: Float[np.ndarray, "resample patient"], table: np.ndarray | sp.csr_array
 ) -> Float[np.ndarray, "resample column"]:
+    """Return the sums over patients under each row of weights, the other axes of the table made one."""
     if isinstance(table, np.ndarray):
         return weights @ table.reshape(len(table), -1)
     return np.ascontiguousarray((table.T @ weights.T).T)
@@ -178,20 +179,22 @@ def _added(totals: Sequence[Totals]) -> Totals:
         confusion=np.sum([term.confusion for term in totals], axis=0),
         squared_error=np.sum([term.squared_error for term in totals], axis=0),
         calibration=np.sum([term.calibration for term in totals], axis=0),
-        positives=tuple(_padded_sum(tables) for tables in zip(*(t.positives for t in totals), strict=True)),
-        negatives=tuple(_padded_sum(tables) for tables in zip(*(t.negatives for t in totals), strict=True)),
+        positives=tuple(padded_sum(tables) for tables in zip(*(t.positives for t in totals), strict=True)),
+        negatives=tuple(padded_sum(tables) for tables in zip(*(t.negatives for t in totals), strict=True)),
     )
 
 
-def _padded_sum(
+def padded_sum(
     tables: Sequence[Float[np.ndarray, "resample _level"]],
 ) -> Float[np.ndarray, "resample level"]:
+    """Add tables of different width, the narrower ones padded with zeros."""
     total = np.zeros((len(tables[0]), max(table.shape[1] for table in tables)))
     for table in tables:
         total[:, : table.shape[1]] += table
     return total
 
 
-def _chunks(n_resamples: int) -> Iterator[slice]:
+def chunks(n_resamples: int) -> Iterator[slice]:
+    """Cut the resamples into pieces whose sums stay in the cache."""
     for start in range(0, n_resamples, RESAMPLES_AT_ONCE):
         yield slice(start, min(start + RESAMPLES_AT_ONCE, n_resamples))

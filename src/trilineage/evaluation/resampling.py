@@ -1,6 +1,6 @@
 """Weights and quantiles of the bootstrap over patients."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,6 +12,17 @@ MAX_JACKKNIFE = 300
 
 MAX_UNDEFINED = 0.5
 """Share of resamples without a value (a class is missing) above which there is no interval."""
+
+
+class Scale(NamedTuple):
+    """What is known of a statistic before it is seen."""
+
+    limits: tuple[float, float]
+    """Lowest and highest possible value; the highest may be infinite."""
+    is_lower_better: bool = False
+    """Whether the best value is the lowest one."""
+    is_biased_upwards: bool = False
+    """Whether it exceeds the truth in small studies (calibration errors)."""
 
 
 class Strata(NamedTuple):
@@ -73,6 +84,42 @@ def resample_weights(
 def jackknife_weights(n_patients: int) -> Float[np.ndarray, "left_out patient"]:
     """Return weights that leave out each patient in turn; no rows above `MAX_JACKKNIFE` patients."""
     return 1.0 - np.eye(n_patients) if n_patients <= MAX_JACKKNIFE else np.ones((0, n_patients))
+
+
+def interval_weights(
+    strata: Strata, n_resamples: int, *, rng: np.random.Generator
+) -> Float[np.ndarray, "draw patient"]:
+    """Return the weights that `read_interval` needs: all patients once, the resamples, each patient left out."""
+    n_patients = len(strata.codes)
+    weights = resample_weights(strata, n_resamples, rng=rng)
+    return np.concatenate([np.ones((1, n_patients)), weights, jackknife_weights(n_patients)])
+
+
+def read_interval(
+    value: float, drawn: Float[np.ndarray, " draw"], *, strata: Strata, level: float, scale: Scale
+) -> tuple[float | None, float | None, str]:
+    """Read low, high and a note off a statistic computed under each row of `interval_weights`.
+
+    The interval is a basic one on the logit scale (`logit_interval`), or BCa where resamples reach an end of the
+    range; where there is none its ends are None and the note says why.
+    """
+    if np.isnan(value):
+        return None, None, ""
+    n_left_out = len(jackknife_weights(len(strata.codes)))
+    drawn = drawn + (value - drawn[0])
+    resampled, left_out = drawn[1 : len(drawn) - n_left_out], drawn[len(drawn) - n_left_out :]
+    if np.isnan(resampled).mean() > MAX_UNDEFINED:
+        return None, None, "no interval: most resamples of so few patients lack a class"
+    if np.nanmax(resampled) - np.nanmin(resampled) < 1e-12:
+        return _interval_without_spread(value, len(strata.codes), level, scale)
+    shape: Any = {"level": level, "degrees_of_freedom": strata.degrees_of_freedom}
+    lowest, highest = scale.limits
+    if scale.is_biased_upwards:
+        low, high = basic_interval(value, resampled, **shape)
+        return low, min(high, highest), "interval approximate: this error is biased upwards in small studies"
+    ends = logit_interval(value, resampled, **shape, limits=scale.limits) if np.isfinite(highest) else None
+    low, high = ends or bca_interval(value, resampled, left_out, **shape)
+    return max(low, lowest), min(high, highest), ""
 
 
 def bca_interval(
@@ -160,6 +207,15 @@ def perfect_lower_bound(n_patients: int, level: float) -> float:
     A resample of patients without an error never holds one, so the bootstrap says nothing here.
     """
     return float(beta.ppf((1.0 - level) / 2.0, n_patients, 1))
+
+
+def _interval_without_spread(
+    value: float, n_patients: int, level: float, scale: Scale
+) -> tuple[float | None, float | None, str]:
+    if not scale.is_lower_better and value == 1.0:
+        note = "no error in any patient: lower end from the exact binomial interval over patients"
+        return perfect_lower_bound(n_patients, level), 1.0, note
+    return None, None, "no interval: every resample of the patients gives the same value"
 
 
 def _acceleration(left_out: Float[np.ndarray, " left_out"]) -> float:
