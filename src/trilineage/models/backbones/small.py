@@ -1,0 +1,109 @@
+"""Two small networks that a CPU can train from nothing: a transformer with a convolutional stem, a residual net."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trilineage.models.backbones.library import timm
+
+SMALL_VIT = {"embed_dim": 160, "depth": 6, "num_heads": 5, "mlp_ratio": 4.0}
+STEM_STRIDE = 8
+CNN_WIDTHS = (48, 96, 192)
+
+
+class ConvolutionalStem(nn.Module):
+    """Patches of 8 pixels from three convolutions of stride 2: learns faster than one linear patch embedding.
+
+    Xiao et al. 2021 (arXiv 2106.14881), section 3. Takes the place of timm's patch embedding and has its attributes.
+
+    Parameters
+    ----------
+    img_size
+        Height and width in pixels, multiples of 8.
+    embed_dim
+        Width of a token.
+    """
+
+    def __init__(self, img_size: Any, patch_size: Any, in_chans: int, embed_dim: int, **ignored: Any):
+        super().__init__()
+        self.img_size = timm.layers.to_2tuple(img_size)
+        self.patch_size = timm.layers.to_2tuple(patch_size)
+        self.grid_size = tuple(size // STEM_STRIDE for size in self.img_size)
+        self.num_patches = self.grid_size[0] * self.grid_size[1]
+        layers: list[nn.Module] = []
+        widths = (in_chans, embed_dim // 4, embed_dim // 2, embed_dim)
+        for wide, narrow in zip(widths[1:], widths[:-1], strict=True):
+            convolution = nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False)
+            layers += [convolution, nn.GroupNorm(1, wide), nn.GELU()]
+        self.layers = nn.Sequential(*layers)
+        self.project = nn.Conv2d(embed_dim, embed_dim, 1)
+
+    def forward(self, pixels: Float[Tensor, "b c h w"]) -> Float[Tensor, "b token d"]:
+        """Return one token per patch, row by row."""
+        maps = self.project(self.layers(pixels))  # b d gh gw
+        tokens: Tensor = maps.flatten(2).transpose(1, 2)  # b token d
+        return tokens
+
+
+def small_vit(image_size: tuple[int, int], *, pool: str, drop_path: float) -> nn.Module:
+    """Build a vision transformer of 2 million weights: convolutional stem, width 160, 6 blocks, mean-pooled."""
+    return timm.models.vision_transformer.VisionTransformer(
+        img_size=image_size,
+        patch_size=STEM_STRIDE,
+        num_classes=0,
+        class_token=pool == "cls",
+        global_pool="token" if pool == "cls" else "avg",
+        fc_norm=False,
+        embed_layer=ConvolutionalStem,
+        drop_path_rate=drop_path,
+        **SMALL_VIT,
+    )
+
+
+class SmallCnn(nn.Module):
+    """A compact residual network for images of about 28 pixels, mean-pooled.
+
+    Parameters
+    ----------
+    widths
+        Channels of each stage; the grid is halved between stages.
+    """
+
+    def __init__(self, widths: tuple[int, ...] = CNN_WIDTHS):
+        super().__init__()
+        self.num_features = widths[-1]
+        self.stem = nn.Sequential(_convolution(3, widths[0]), nn.BatchNorm2d(widths[0]), nn.ReLU())
+        pairs = zip(widths, (widths[0], *widths[:-1]), strict=True)
+        self.blocks = nn.Sequential(
+            *(
+                ResidualBlock(narrow, wide, stride=1 if i == 0 else 2)
+                for i, (wide, narrow) in enumerate(pairs)
+            )
+        )
+
+    def forward(self, pixels: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        """Return the mean of the last feature map."""
+        maps: Tensor = self.blocks(self.stem(pixels))  # b d gh gw
+        return maps.mean(dim=(2, 3))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions added to their input (He et al. 2016, arXiv 1603.05027 without the pre-activation)."""
+
+    def __init__(self, d_in: int, d_out: int, *, stride: int):
+        super().__init__()
+        self.first = nn.Sequential(_convolution(d_in, d_out, stride), nn.BatchNorm2d(d_out), nn.ReLU())
+        self.second = nn.Sequential(_convolution(d_out, d_out), nn.BatchNorm2d(d_out))
+        is_same = d_in == d_out and stride == 1
+        self.skip = nn.Identity() if is_same else nn.Conv2d(d_in, d_out, 1, stride=stride, bias=False)
+        nn.init.zeros_(self.second[1].weight)  # every block begins as its skip
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d gh gw"]:
+        """Return the maps of the next grid."""
+        return torch.relu(self.skip(maps) + self.second(self.first(maps)))
+
+
+def _convolution(d_in: int, d_out: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(d_in, d_out, 3, stride=stride, padding=1, bias=False)
