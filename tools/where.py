@@ -21,7 +21,7 @@ def modules(recipe: str) -> list[Path]:
 
 
 def _module_path(word: str) -> Path | None:
-    """Return the file a word names, or None if it names none; a lone `_rna_fold` is a private part of the recipe."""
+    """Return the file a word names, or None if it names none; `_rna.fold` is a private part of the recipe."""
     parts = word.removesuffix(".py").replace("/", ".").removeprefix("trilineage.").split(".")
     folder = SOURCE / "pipelines" if parts[0].startswith("_") else SOURCE
     path = folder.joinpath(*parts)

@@ -2,22 +2,22 @@
 
 Read from top to bottom. The modules it uses, in the order of the work:
 
-    _rna_config                         every option, with defaults
+    _rna.config                         every option, with defaults
     data.expression.open                the file, in memory or on disk
     data.expression.populations         progenitors, monocytes, lymphocytes
     data.cohort, data.splits            patients, labels, and a split that cannot leak
-    _rna_material                       the four above, joined
+    _rna.material                       the four above, joined
     training.diagnosis                  encoder, then classifier, inside one training part
     models.autoencoder, models.classifiers, models.graph, models.diagnoser
     training.objectives, training.loop  the losses and the one loop
     evaluation.calibration              temperature on validation patients
-    _rna_fold                           the five above for one split
-    _rna_selection                      options chosen inside the training part
+    _rna.fold                           the five above for one split
+    _rna.selection                      options chosen inside the training part
     evaluation.baselines, evaluation.null, evaluation.intervals, evaluation.comparison
-    _rna_scores                         the model beside baselines and null
+    _rna.scores                         the model beside baselines and null
     core.artifacts                      the Run
-    _rna_store                          what is written to the Run, and read back
-    _rna_predict, _rna_transfer, _rna_explain, _rna_study   what is done with it
+    _rna.store                          what is written to the Run, and read back
+    _rna.predict, _rna.transfer, _rna.explain, _rna.study   what is done with it
 
 References
 ----------
@@ -35,26 +35,19 @@ from trilineage.core.artifacts import Run
 from trilineage.core.records import Prediction
 from trilineage.data.splits import Split
 from trilineage.evaluation.intervals import pool_predictions
-from trilineage.pipelines._rna_config import Config
-from trilineage.pipelines._rna_explain import Reference, explain_run
-from trilineage.pipelines._rna_fold import Fold, fit_fold, whole_split
-from trilineage.pipelines._rna_material import Material, describe_material, gather, split_patients
-from trilineage.pipelines._rna_predict import Diagnosis, predict_file
-from trilineage.pipelines._rna_scores import Results, baseline_predictions, null_scores, score_subjects
-from trilineage.pipelines._rna_selection import select_options
-from trilineage.pipelines._rna_store import (
-    FINAL,
-    fold_name,
-    open_run,
-    workplace,
-    workplace_of,
-    write_fold,
-    write_results,
-)
-from trilineage.pipelines._rna_study import study_variants
-from trilineage.pipelines._rna_transfer import transfer_run
-from trilineage.training.diagnosis import Place
+from trilineage.pipelines._rna.config import Config
+from trilineage.pipelines._rna.explain import Reference, explain_run
+from trilineage.pipelines._rna.fold import Fold, fit_fold, whole_split
+from trilineage.pipelines._rna.material import Material, describe_material, gather, split_patients
+from trilineage.pipelines._rna.predict import Diagnosis, predict_file
+from trilineage.pipelines._rna.scores import Results, baseline_predictions, null_scores, score_subjects
+from trilineage.pipelines._rna.selection import select_options
+from trilineage.pipelines._rna.store import open_run, write_fold, write_results
+from trilineage.pipelines._rna.study import study_variants
+from trilineage.pipelines._rna.transfer import transfer_run
+from trilineage.pipelines._runs import FINAL, fold_name
 from trilineage.training.distributed import main_process_first
+from trilineage.training.place import Place, choose_place
 
 __all__ = ["Config", "Diagnosis", "explain", "fit", "predict", "study", "transfer"]
 
@@ -93,11 +86,11 @@ def fit(
     """
     material = gather(config)
     splits = split_patients(material, config)
-    run = open_run(config, material, Path(out), place=workplace(config, device), overwrite=overwrite)
+    run = open_run(config, material, Path(out), place=choose_place(config.seed, device), overwrite=overwrite)
     if run.is_complete:
         logger.info("%s is complete; nothing to do", run.path)
         return run
-    place = workplace_of(run, config, device)
+    place = choose_place(config.seed, device).of_run(run)
     folds = [
         _fit_split(run, material, split, config, place.stage(fold_name(i))) for i, split in enumerate(splits)
     ]

@@ -2,8 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -13,14 +11,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trilineage.core.config import Settings
-from trilineage.core.seeding import derive_seed, seed_everything
+from trilineage.core.seeding import seed_everything
 from trilineage.data.components import fit_components
 from trilineage.data.expression.open import Expression
 from trilineage.models.autoencoder import AutoencoderSettings, ExpressionAutoencoder
 from trilineage.models.classifiers import Classifier, ClassifierSettings, build_classifier
 from trilineage.models.diagnoser import PrincipalComponents, StandardizedGenes, two_columns
 from trilineage.models.sparse import SparseBatch
-from trilineage.training.distributed import Processes
 from trilineage.training.loop import History, StepOutput, Validate, train
 from trilineage.training.objectives.classification import (
     Weighting,
@@ -29,6 +26,7 @@ from trilineage.training.objectives.classification import (
     sample_weights,
 )
 from trilineage.training.objectives.reconstruction import reconstruction_loss
+from trilineage.training.place import Place
 from trilineage.training.settings import TrainingSettings
 
 ENCODE_ROWS = 4096
@@ -65,30 +63,6 @@ class DiagnoserSettings(Settings):
     """Training of the classifier."""
     weighting: Weighting = "class_donor"
     """Sample weights of the classifier: equal, equal classes, equal donors, or equal donors inside equal classes."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a fit runs and from which number: run-time arguments, no part of a model's configuration."""
-
-    seed: int
-    """Every generator of the fit is derived from it."""
-    device: torch.device
-    """Device of the computation."""
-    checkpoints_dir: Path | None = None
-    """Folder of the checkpoints; None keeps nothing and cannot resume."""
-    processes: Processes = field(default_factory=Processes)
-    """The processes that train together; one voice writes."""
-    fingerprint: str = ""
-    """What the checkpoints belong to (configuration and data); another one is refused."""
-
-    name: str = ""
-    """The stage, as the last part of the checkpoint folder."""
-
-    def stage(self, name: str) -> "Place":
-        """Return the place of one stage: its own folder and its own seed."""
-        folder = None if self.checkpoints_dir is None else self.checkpoints_dir / name
-        return replace(self, seed=derive_seed(self.seed, name), checkpoints_dir=folder, name=name)
 
 
 class Labelled(NamedTuple):

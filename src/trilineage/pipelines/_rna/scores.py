@@ -28,10 +28,11 @@ from trilineage.evaluation.null import permute_patient_labels
 from trilineage.evaluation.settings import EvaluationSettings
 from trilineage.evaluation.task import Task
 from trilineage.models.diagnoser import Diagnoser
-from trilineage.pipelines._rna_config import Config
-from trilineage.pipelines._rna_fold import Fold, predict_latent
-from trilineage.pipelines._rna_material import Material
-from trilineage.training.diagnosis import Place, fit_classifier
+from trilineage.pipelines._rna.config import Config
+from trilineage.pipelines._rna.fold import Fold, predict_latent
+from trilineage.pipelines._rna.material import Material
+from trilineage.training.diagnosis import fit_classifier
+from trilineage.training.place import Place
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from trilineage.core.overrides import parse_assignment
 from trilineage.data.splits import Split, patient_folds
 from trilineage.evaluation.intervals import pool_predictions
 from trilineage.evaluation.metrics import classification_metrics
-from trilineage.pipelines._rna_config import Config
-from trilineage.pipelines._rna_fold import fit_fold
-from trilineage.pipelines._rna_material import Material
-from trilineage.training.diagnosis import Place
+from trilineage.pipelines._rna.config import Config
+from trilineage.pipelines._rna.fold import fit_fold
+from trilineage.pipelines._rna.material import Material
+from trilineage.training.place import Place
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,22 +12,19 @@ import torch
 from trilineage.core.artifacts import Run
 from trilineage.core.errors import ArtifactError
 from trilineage.core.records import Prediction
-from trilineage.core.seeding import derive_seed
 from trilineage.data.expression.genes import GeneTable
 from trilineage.data.splits import split_table
-from trilineage.evaluation.intervals import aggregate_patients
 from trilineage.models.autoencoder import ExpressionAutoencoder
 from trilineage.models.classifiers import build_classifier
 from trilineage.models.diagnoser import Diagnoser, PrincipalComponents, StandardizedGenes
-from trilineage.pipelines._rna_config import Config
-from trilineage.pipelines._rna_fold import Fold
-from trilineage.pipelines._rna_material import Material
-from trilineage.pipelines._rna_scores import Results, units
-from trilineage.training.diagnosis import Place
-from trilineage.training.distributed import choose_device, join_processes, main_process_first
+from trilineage.pipelines._rna.config import Config
+from trilineage.pipelines._rna.fold import Fold
+from trilineage.pipelines._rna.material import Material
+from trilineage.pipelines._rna.scores import Results, units
+from trilineage.pipelines._runs import begin_run, patient_table
+from trilineage.training.place import Place
 
 KIND = "rna"
-FINAL = "final"
 
 
 class Stored(NamedTuple):
@@ -51,36 +47,17 @@ def open_run(config: Config, material: Material, out: Path, *, place: Place, ove
     expression = material.expression
     data: dict[str, Any] = {"path": str(config.data.path), "sha256": expression.fingerprint}
     data |= {"n_obs": expression.n_obs, "n_vars": expression.n_vars}
-    with main_process_first(place.processes):
-        if place.processes.is_main:
-            command = f"trilineage rna fit --data {config.data.path} --out {out}"
-            return Run.create(
-                out,
-                kind=KIND,
-                config=config,
-                seed=config.seed,
-                command=command,
-                data=data,
-                overwrite=overwrite,
-            )
-    return Run.open(out, kind=KIND)
-
-
-def workplace(config: Config, device: str) -> Place:
-    """Choose the device and join the other processes, if torchrun started several."""
-    chosen = choose_device(device)
-    return Place(derive_seed(config.seed, "fit"), chosen, processes=join_processes(chosen))
-
-
-def workplace_of(run: Run, config: Config, device: str) -> Place:
-    """Return the workplace of a Run: its checkpoints, and the configuration and data that they belong to."""
-    fingerprint = f"{run.manifest['config_sha256']} {run.manifest['data'].get('sha256', '')}"
-    return replace(workplace(config, device), checkpoints_dir=run.checkpoints_dir, fingerprint=fingerprint)
-
-
-def fold_name(number: int) -> str:
-    """Return the name of the weights of one split."""
-    return f"fold{number}"
+    command = f"trilineage rna fit --data {config.data.path} --out {out}"
+    return begin_run(
+        out,
+        kind=KIND,
+        config=config,
+        seed=config.seed,
+        command=command,
+        data=data,
+        place=place,
+        overwrite=overwrite,
+    )
 
 
 def write_fold(run: Run, fold: Fold, config: Config, material: Material, name: str) -> None:
@@ -132,17 +109,6 @@ def read_diagnoser(run: Run, name: str, *, device: torch.device) -> Stored:
     return Stored(diagnoser.to(device).eval(), config, genes, share, classes)
 
 
-def prediction_weights(run: Run) -> str:
-    """Return the name of the weights that predict; raises ArtifactError where the Run is unfinished."""
-    if not run.is_complete:
-        raise ArtifactError(
-            f"{run.path} is not finished",
-            seen=run.manifest["status"],
-            remedy="run the same fit again: it goes on",
-        )
-    return FINAL if run.has(f"weights/{FINAL}.safetensors") else fold_name(0)
-
-
 def write_results(
     run: Run, material: Material, folds: Sequence[Fold], predictions: dict[str, Prediction], results: Results
 ) -> None:
@@ -158,20 +124,6 @@ def write_results(
     run.write_json("history.json", {fold.split.name: fold.history for fold in folds})
     if "patient" in units(material):
         run.write_table("patients.csv", patient_table(model))
-
-
-def patient_table(prediction: Prediction) -> dict[str, list[Any]]:
-    """Return the mean probability of each patient as columns of a table."""
-    patients, counts = np.unique(prediction.patients, return_counts=True)
-    mean = aggregate_patients(prediction)
-    called = [prediction.classes[code] for code in mean.probabilities.argmax(axis=1)]
-    columns: dict[str, list[Any]] = {"patient": patients.tolist(), "n_samples": counts.tolist()}
-    if mean.labels is not None:
-        columns["label"] = [prediction.classes[code] if code >= 0 else "" for code in mean.labels]
-    columns["predicted"] = called
-    for number, name in enumerate(prediction.classes):
-        columns[f"probability: {name}"] = mean.probabilities[:, number].tolist()
-    return columns
 
 
 def _config_of(text: str) -> Config:

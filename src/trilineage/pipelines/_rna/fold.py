@@ -11,9 +11,10 @@ from trilineage.core.records import Prediction
 from trilineage.data.splits import Split, training_only
 from trilineage.evaluation.calibration import apply_temperature, fit_temperature
 from trilineage.models.diagnoser import Diagnoser
-from trilineage.pipelines._rna_config import Config
-from trilineage.pipelines._rna_material import Material
-from trilineage.training.diagnosis import Labelled, Place, classify, encode, fit_classifier, fit_encoder
+from trilineage.pipelines._rna.config import Config
+from trilineage.pipelines._rna.material import Material
+from trilineage.training.diagnosis import Labelled, classify, encode, fit_classifier, fit_encoder
+from trilineage.training.place import Place
 
 
 @dataclass(frozen=True)

@@ -16,18 +16,20 @@ from trilineage.evaluation.baselines import MAJORITY, NULL, majority
 from trilineage.evaluation.intervals import pool_predictions, score_predictions
 from trilineage.evaluation.task import Task
 from trilineage.models.diagnoser import Diagnoser
-from trilineage.pipelines._rna_config import Config
-from trilineage.pipelines._rna_fold import Fold, predict_latent, with_classifier
-from trilineage.pipelines._rna_material import Material, gather, split_patients
-from trilineage.pipelines._rna_scores import (
+from trilineage.pipelines._rna.config import Config
+from trilineage.pipelines._rna.fold import Fold, predict_latent, with_classifier
+from trilineage.pipelines._rna.material import Material, gather, split_patients
+from trilineage.pipelines._rna.scores import (
     null_diagnoser,
     permuted_labels,
     score_subjects,
     summarise_nulls,
     units,
 )
-from trilineage.pipelines._rna_store import KIND, fold_name, prediction_weights, read_diagnoser, workplace_of
-from trilineage.training.diagnosis import Place, encode, fit_encoder
+from trilineage.pipelines._rna.store import KIND, read_diagnoser
+from trilineage.pipelines._runs import fold_name, prediction_weights
+from trilineage.training.diagnosis import encode, fit_encoder
+from trilineage.training.place import Place, choose_place
 
 ZERO_SHOT = "model"
 SAME_DONOR = "model on training patients (leaky)"
@@ -50,7 +52,7 @@ def transfer_run(run: Run | Path | str, *, to: tuple[str, ...], refine: str | No
     material = gather(config)
     require_same_data(run, material)
     splits = split_patients(material, config)
-    place = workplace_of(run, config, device)
+    place = choose_place(config.seed, device).of_run(run)
     scores: list[Score] = []
     comparisons: list[Comparison] = []
     for population in to:

@@ -16,8 +16,9 @@ from trilineage.data.expression.annotate import Annotations, write_annotated
 from trilineage.data.expression.genes import GeneAlignment
 from trilineage.data.expression.open import Expression, ExpressionSettings, open_expression
 from trilineage.evaluation.calibration import apply_temperature
-from trilineage.pipelines._rna_config import Config
-from trilineage.pipelines._rna_store import KIND, Stored, patient_table, prediction_weights, read_diagnoser
+from trilineage.pipelines._rna.config import Config
+from trilineage.pipelines._rna.store import KIND, Stored, read_diagnoser
+from trilineage.pipelines._runs import patient_table, prediction_weights
 from trilineage.training.diagnosis import classify, encode
 from trilineage.training.distributed import choose_device
 

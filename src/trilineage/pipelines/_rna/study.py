@@ -13,8 +13,8 @@ from trilineage.core.files import sha256_file
 from trilineage.core.records import Comparison, Prediction, Score, Unit
 from trilineage.core.seeding import derive_seed
 from trilineage.evaluation.comparison import compare_predictions
-from trilineage.pipelines._rna_config import Config
-from trilineage.pipelines._rna_selection import combinations, named
+from trilineage.pipelines._rna.config import Config
+from trilineage.pipelines._rna.selection import combinations, named
 from trilineage.training.distributed import Processes, choose_device, join_processes, main_process_first
 
 KIND = "rna.study"

@@ -12,7 +12,7 @@ from trilineage.data.cohort import Cohort
 from trilineage.data.expression.open import Expression, open_expression
 from trilineage.data.expression.populations import select_population
 from trilineage.data.splits import Split, make_splits
-from trilineage.pipelines._rna_config import Config
+from trilineage.pipelines._rna.config import Config
 
 DISEASED = "diseased"
 EVERYTHING = "all"

@@ -27,18 +27,13 @@ from trilineage.explain.genes import (
     tabulate_genes,
 )
 from trilineage.models.diagnoser import Diagnoser, two_columns
-from trilineage.pipelines._rna_config import Config
-from trilineage.pipelines._rna_fold import fit_fold, whole_split
-from trilineage.pipelines._rna_material import Material, gather, split_patients
-from trilineage.pipelines._rna_store import (
-    FINAL,
-    KIND,
-    prediction_weights,
-    read_diagnoser,
-    workplace_of,
-)
-from trilineage.pipelines._rna_transfer import require_same_data
-from trilineage.training.diagnosis import Place
+from trilineage.pipelines._rna.config import Config
+from trilineage.pipelines._rna.fold import fit_fold, whole_split
+from trilineage.pipelines._rna.material import Material, gather, split_patients
+from trilineage.pipelines._rna.store import KIND, read_diagnoser
+from trilineage.pipelines._rna.transfer import require_same_data
+from trilineage.pipelines._runs import FINAL, prediction_weights
+from trilineage.training.place import Place, choose_place
 
 CELLS_AT_ONCE = 128
 """Cells whose dense gradients are held at a time: 128 x 29,150 values are 15 MB."""
@@ -57,7 +52,7 @@ def explain_run(
     material = gather(config)
     require_same_data(run, material)
     split = kept_split(run, material, config)
-    place = workplace_of(run, config, device)
+    place = choose_place(config.seed, device).of_run(run)
     cells = shown_cells(material, split, max_samples, seed=config.seed)
     baselines = reference_means(material, split, config, reference)
     found = []
