@@ -1,0 +1,130 @@
+"""Pixels of a list of images, at their own size or at the working size; from files or from an array."""
+
+import functools
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int, Shaped, UInt8
+from PIL import Image
+
+from trilineage.core.errors import ImageError
+from trilineage.data.images.decoding import MAX_FILE_BYTES, decode, decode_sized, fitted
+from trilineage.data.images.settings import ImageDataSettings
+
+
+@runtime_checkable
+class Pixels(Protocol):
+    """Where the pixels of images come from, by row."""
+
+    def read(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """Return an image at its own size: red, green, blue, 0 to 255."""
+        ...
+
+    def read_sized(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """Return an image at the working size."""
+        ...
+
+
+class FilePixels:
+    """Images in files of their own.
+
+    Parameters
+    ----------
+    paths
+        File of each image.
+    settings
+        Working size, fit and limits.
+    """
+
+    def __init__(self, paths: Shaped[np.ndarray, " image"], settings: ImageDataSettings):
+        self.paths, self.settings = paths, settings
+
+    def read(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """Return an image at its own size: red, green, blue, 0 to 255."""
+        path = Path(str(self.paths[row]))
+        with _named(path):
+            return decode(read_bytes(path), max_pixels=self.settings.max_pixels)
+
+    def read_sized(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """Return an image at the working size."""
+        path, settings = Path(str(self.paths[row])), self.settings
+        with _named(path):
+            return decode_sized(
+                read_bytes(path), settings.shape, settings.fit, max_pixels=settings.max_pixels
+            )
+
+
+class ArrayPixels:
+    """Images that lie in one array.
+
+    Parameters
+    ----------
+    pixels
+        All images of the array.
+    rows
+        Row of each image in it.
+    settings
+        Working size and fit.
+    """
+
+    def __init__(
+        self,
+        pixels: UInt8[np.ndarray, "array_row height width 3"],
+        rows: Int[np.ndarray, " image"],
+        settings: ImageDataSettings,
+    ):
+        self.pixels, self.rows, self.settings = pixels, rows, settings
+
+    def read(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """Return an image at its own size: red, green, blue, 0 to 255."""
+        return np.array(self.pixels[self.rows[row]])
+
+    def read_sized(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """Return an image at the working size."""
+        pixels = self.read(row)
+        if pixels.shape[:2] == self.settings.shape:
+            return pixels
+        return fitted(Image.fromarray(pixels), self.settings.shape, self.settings.fit)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of an image file.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read or is far too large.
+    """
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ImageError("cannot be read", seen=error.strerror or str(error)) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ImageError("the file is too large", allowed=f"{MAX_FILE_BYTES:,} bytes")
+    return data
+
+
+class _named:  # noqa: N801  (a context manager that is used like a function; contextlib's is ten times slower)
+    """Say which file an error is about."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, ImageError):
+            raise ImageError(
+                f"{self.path}: {error.what}", seen=error.seen, allowed=error.allowed, remedy=error.remedy
+            ) from error
+
+
+@functools.cache
+def pillow_version() -> str:
+    """Return the versions of what decodes, which decide the last bit of a pixel."""
+    from PIL import features
+
+    return f"{Image.__version__}/{features.version('jpg') or 'none'}"
