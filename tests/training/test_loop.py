@@ -214,6 +214,26 @@ def test_a_loss_that_is_no_number_stops_with_step_and_learning_rate_and_spoils_n
     assert small.digest(small.fit(tmp_path)[0]) == small.digest(small.fit()[0])
 
 
+def test_a_loss_that_is_no_number_names_the_samples_of_its_batch(small, tmp_path):
+    class Named(small.Line):
+        def describe(self, positions):
+            return [f"cell_{position}.png" for position in positions]
+
+    def spoil(model, batch):
+        output = small.step(model, batch)
+        return output._replace(
+            loss_sum=output.loss_sum * torch.where((batch[0] == marked).all(1).any(), torch.nan, 1.0)
+        )
+
+    data = Named()
+    order = data.order(seed=5, epoch=0)
+    marked = data.features[order[9]]  # the second of the second batch
+    names = ", ".join(f"cell_{position}.png" for position in order[8:16])
+    with pytest.raises(DivergenceError, match=rf"batch 2 of epoch 1 \(samples {names}\)"):
+        small.fit(tmp_path, batches=data, step_function=spoil)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_weights_that_are_no_numbers_are_never_written(small, tmp_path):
     def explode(model, batch):
         output = small.step(model, batch)

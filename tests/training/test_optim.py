@@ -5,8 +5,14 @@ import torch
 from torch import nn
 
 from trilineage.core.errors import ConfigError
-from trilineage.training.optim import Updater, build_optimizer, choose_precision, learning_rate_at
-from trilineage.training.settings import TrainingSettings
+from trilineage.training.optim import (
+    Updater,
+    build_optimizer,
+    choose_precision,
+    learning_rate_at,
+    rate_groups,
+)
+from trilineage.training.settings import FineTuningSettings, TrainingSettings
 
 CPU = torch.device("cpu")
 
@@ -101,3 +107,53 @@ def test_a_cpu_computes_in_float32_unless_asked():
 def test_a_precision_that_the_device_has_not_is_refused():
     with pytest.raises(ConfigError, match="does not train in float16; seen: device cpu"):
         choose_precision("float16", CPU)
+
+
+class TwoParts(nn.Module):
+    """A body that learns at a share of the head's rate."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(2, 2), nn.Linear(2, 1)
+
+    def rate_groups(self, *, backbone_scale, layer_decay):
+        return [
+            (backbone_scale * layer_decay, True, [self.body.weight]),
+            (backbone_scale, False, [self.body.bias]),
+            (1.0, True, list(self.head.parameters())),
+        ]
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+def test_parts_of_a_model_learn_at_their_own_rates():
+    settings = FineTuningSettings(
+        learning_rate=0.1, schedule="linear", backbone_lr_scale=0.5, layer_decay=0.2
+    )
+    model = TwoParts()
+    updater = Updater(model, settings, device=CPU, n_steps=2)
+    updater.update(model(torch.ones(3, 2)).sum(), step=1)
+    groups = updater.optimizer.param_groups
+    assert [group["lr"] for group in groups] == pytest.approx([0.005, 0.025, 0.05])
+    assert [group["weight_decay"] for group in groups] == [0.05, 0.0, 0.05]
+
+
+def test_the_first_update_moves_each_part_by_its_rate():
+    """Adam's first update moves every weight by its learning rate."""
+    settings = FineTuningSettings(
+        learning_rate=0.1, schedule="constant", backbone_lr_scale=0.5, weight_decay=0.0, clip_norm=0.0
+    )
+    model = TwoParts()
+    before = [model.body.bias.detach().clone(), model.head.bias.detach().clone()]
+    Updater(model, settings, device=CPU, n_steps=1).update(model(torch.rand(3, 2)).square().sum(), step=0)
+    moved = [
+        float((model.body.bias.detach() - before[0]).abs().max()),
+        float((model.head.bias.detach() - before[1]).abs().max()),
+    ]
+    assert moved == pytest.approx([0.05, 0.1], rel=1e-3)
+
+
+def test_plain_settings_give_every_model_one_rate():
+    scales = {group.scale for group in rate_groups(TwoParts(), TrainingSettings())}
+    assert scales == {1.0}

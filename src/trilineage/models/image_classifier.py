@@ -46,8 +46,10 @@ class ImageClassifier(nn.Module):
 
     def rate_groups(
         self, *, backbone_scale: float, layer_decay: float
-    ) -> list[tuple[float, list[nn.Parameter]]]:
-        """Return the trained parameters with what multiplies the learning rate of each group; the heads have 1."""
+    ) -> list[tuple[float, bool, list[nn.Parameter]]]:
+        """Return the trained parameters: scale of the learning rate (1 for the head), whether decayed, parameters."""
         groups = rate_groups(self.backbone, scale=backbone_scale, layer_decay=layer_decay)
-        heads = [parameter for parameter in self.head.parameters() if parameter.requires_grad]
-        return [*groups, (1.0, heads)] if heads else groups
+        head = [parameter for parameter in self.head.parameters() if parameter.requires_grad]
+        groups.append((1.0, True, [parameter for parameter in head if parameter.ndim >= 2]))
+        groups.append((1.0, False, [parameter for parameter in head if parameter.ndim < 2]))
+        return [group for group in groups if group[2]]

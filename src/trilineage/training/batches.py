@@ -38,6 +38,15 @@ class Movable(Protocol):
         ...
 
 
+@runtime_checkable
+class Describing(Protocol):
+    """Training samples that have names, for messages."""
+
+    def describe(self, positions: Int[np.ndarray, " batch"]) -> list[str]:
+        """Return the names of the samples at positions of an order."""
+        ...
+
+
 def batch_bounds(n_samples: int, batch_size: int) -> list[tuple[int, int]]:
     """Divide an epoch into batches; a last batch of one sample, useless for batch statistics, joins the one before it.
 

@@ -23,18 +23,22 @@ from torch import Tensor, nn
 from trilineage.core.errors import ConfigError, DataError, DivergenceError, Interrupted
 from trilineage.core.progress import Meter, progress
 from trilineage.models.layers import global_rows
-from trilineage.training.batches import Batches, Movable, batch_bounds, read_ahead
+from trilineage.training.averaging import WeightAverage
+from trilineage.training.batches import Batches, Describing, Movable, batch_bounds, read_ahead
 from trilineage.training.checkpoint import CheckpointStore
 from trilineage.training.distributed import Processes, StepModule, join_processes, spread
 from trilineage.training.interruption import Interruption, StoppedAtOnce, interruptible
 from trilineage.training.optim import Updater
 from trilineage.training.randomness import preserved_generators, seed_step
 from trilineage.training.resuming import Keeper, identity, under_prefix, with_prefix
-from trilineage.training.settings import TrainingSettings
+from trilineage.training.settings import FineTuningSettings, TrainingSettings
 from trilineage.training.state import History, TrainingState
 
 _LOOK_EVERY_ON_GPU = 16
 """Steps between looks at the loss on a GPU, which has to wait for each look."""
+
+_N_NAMED = 8
+"""Samples of a batch that a message names."""
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +154,7 @@ class _Training:
         n_steps = settings.epochs * len(self.bounds)
         self.updater = Updater(plan.model, settings, device=plan.device, n_steps=n_steps)
         self.state = TrainingState()
+        self.average = _average(plan.model, settings)
         self.best: dict[str, Tensor] = {}
         self.unseen: list[Tensor] = []  # sums of the last steps, see `_sums`, not looked at yet
         self.n_seen = 0  # steps whose loss was looked at
@@ -215,6 +220,8 @@ class _Training:
         share = output.loss_sum * processes.world / divisor
         self.updater.update(share, state.step)
         state.step += 1
+        if self.average is not None:
+            self.average.update(state.step)
         state.step_in_epoch += 1
         return shown
 
@@ -247,9 +254,21 @@ class _Training:
         last = "no checkpoint was written" if kept is None else f"the last checkpoint (step {kept}) is intact"
         raise DivergenceError(
             f"{what} is not finite in step {step} with learning rate {rate:.3g}; {last}",
-            seen=seen,
+            seen=f"{seen} after {self._batch_of(step)}",
             remedy="lower learning_rate, set clip_norm=1 or precision=float32, and look for NaN in the data",
         )
+
+    def _batch_of(self, step: int) -> str:
+        """Name the samples of a step (from 1): their order is a function of seed and epoch."""
+        epoch, number = divmod(step - 1, len(self.bounds))
+        start, stop = self.bounds[number]
+        positions = self.plan.batches.order(seed=self.plan.seed, epoch=epoch)[start:stop]
+        batches = self.plan.batches
+        named = positions[:_N_NAMED]
+        names = batches.describe(named) if isinstance(batches, Describing) else [str(p) for p in named]
+        n_more = len(positions) - len(names)
+        more = f" and {n_more} more" if n_more else ""
+        return f"batch {number + 1} of epoch {epoch + 1} (samples {', '.join(names)}{more})"
 
     def _pause(self) -> None:
         """Stop here if that was asked for, or write a checkpoint if it is time."""
@@ -285,9 +304,8 @@ class _Training:
         state.step_in_epoch = 0
         state.loss_sum = state.weight = 0.0
         if settings.patience and state.judge(self._monitored(record), settings.monitor_mode):
-            self.best = {
-                name: tensor.detach().clone() for name, tensor in self.plan.model.state_dict().items()
-            }
+            weights = self.plan.model.state_dict() if self.average is None else self.average.tensors
+            self.best = {name: tensor.detach().clone() for name, tensor in weights.items()}
         meter.advance(0, epoch=state.epoch, **values)
         logger.debug("%s: %s", self.plan.name, record)
 
@@ -308,8 +326,9 @@ class _Training:
             return {}
         answer: bytes | None = None
         if self.processes.is_main:
+            average = contextlib.nullcontext() if self.average is None else self.average.lent()
             try:
-                with preserved_generators(), self.interruption.at_once():
+                with preserved_generators(), average, self.interruption.at_once():
                     values = self.plan.validate()
                 answer = json.dumps({name: float(value) for name, value in values.items()}).encode()
             except StoppedAtOnce:
@@ -321,8 +340,9 @@ class _Training:
 
     def _finish(self) -> None:
         """Bring back the best weights and write the last checkpoint, which needs no more than they."""
-        if self.best:
-            self.plan.model.load_state_dict(self.best)
+        final = self.best or (self.average.tensors if self.average else {})
+        if final:
+            self.plan.model.load_state_dict(final)
         self.best = {}
         self.updater.optimizer.zero_grad(set_to_none=True)
         self.state.is_finished = True
@@ -343,6 +363,7 @@ class _Training:
         tensors = with_prefix("model", weights)
         if not self.state.is_finished:
             tensors |= with_prefix("best", self.best) | with_prefix("optimizer", self.updater.tensors())
+            tensors |= with_prefix("average", self.average.tensors if self.average else {})
         self.keeper.save(self.state, tensors, scaler=self.updater.scaler.state_dict())
 
     def _resume(self) -> None:
@@ -360,6 +381,8 @@ class _Training:
         device = self.plan.device
         self.best = {name: t.to(device) for name, t in under_prefix("best", found.tensors).items()}
         self.updater.restore(under_prefix("optimizer", found.tensors), found.scaler)
+        if self.average is not None:
+            self.average.restore(under_prefix("average", found.tensors))
 
     def _meter(self) -> contextlib.AbstractContextManager[Meter]:
         """Follow the samples that are still to come; only the main process shows them."""
@@ -369,3 +392,10 @@ class _Training:
         if self.processes.is_main:
             return progress(self.plan.name, total, "samples")
         return contextlib.nullcontext(Meter(self.plan.name, total, "samples", show=lambda meter: None))
+
+
+def _average(model: nn.Module, settings: TrainingSettings) -> WeightAverage | None:
+    """Return the average of the weights if the settings ask for one."""
+    if isinstance(settings, FineTuningSettings) and settings.average_decay:
+        return WeightAverage(model, settings.average_decay)
+    return None

@@ -2,38 +2,91 @@
 
 import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from trilineage.core.errors import ConfigError
-from trilineage.training.settings import TrainingSettings
+from trilineage.training.settings import FineTuningSettings, TrainingSettings
 
 _FUSED_DEVICES = ("cpu", "cuda")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], settings: TrainingSettings) -> torch.optim.Adam:
-    """Return Adam or AdamW over the parameters that require a gradient.
+class RateGroup(NamedTuple):
+    """Parameters that learn at one rate."""
 
-    Parameters with one axis (biases, norms, dispersions) are not decayed.
+    scale: float
+    """What multiplies the learning rate of the schedule."""
+    is_decayed: bool
+    """Whether they are decayed."""
+    parameters: list[nn.Parameter]
+    """The parameters."""
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A model whose parts learn at different rates."""
+
+    def rate_groups(
+        self, *, backbone_scale: float, layer_decay: float
+    ) -> list[tuple[float, bool, list[nn.Parameter]]]:
+        """Return scale, whether it is decayed, and the parameters, of every group that is trained."""
+        ...
+
+
+def rate_groups(model: nn.Module, settings: TrainingSettings) -> list[RateGroup]:
+    """Return the trained parameters of a model by rate and decay.
+
+    Only `FineTuningSettings` and a model with `rate_groups` make rates differ.
+    """
+    if isinstance(settings, FineTuningSettings) and isinstance(model, Grouped):
+        groups = model.rate_groups(
+            backbone_scale=settings.backbone_lr_scale, layer_decay=settings.layer_decay
+        )
+        return [RateGroup(*group) for group in groups]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return by_axes(trained)
+
+
+def by_axes(trained: list[nn.Parameter]) -> list[RateGroup]:
+    """Divide parameters into those that are decayed and those with one axis (biases, norms, dispersions)."""
+    return [
+        RateGroup(1.0, True, [p for p in trained if p.ndim >= 2]),
+        RateGroup(1.0, False, [p for p in trained if p.ndim < 2]),
+    ]
+
+
+def build_optimizer(
+    parameters: Iterable[nn.Parameter] | Sequence[RateGroup], settings: TrainingSettings
+) -> torch.optim.Adam:
+    """Return Adam or AdamW over groups of parameters, or over the parameters that require a gradient.
 
     Raises
     ------
     ConfigError
         If nothing requires a gradient.
     """
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    given = list(parameters)
+    groups = [group for group in given if isinstance(group, RateGroup)]
+    groups = groups or by_axes([p for p in given if isinstance(p, nn.Parameter) and p.requires_grad])
+    trained = [parameter for group in groups for parameter in group.parameters]
     if not trained:
         raise ConfigError("the model has no parameter to train", remedy="unfreeze a part of it")
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    options = [
+        {
+            "params": group.parameters,
+            "weight_decay": settings.weight_decay if group.is_decayed else 0.0,
+            "lr_scale": group.scale,
+        }
+        for group in groups
+        if group.parameters
     ]
     make = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     is_fused = all(p.device.type in _FUSED_DEVICES and p.is_floating_point() for p in trained)
-    return make([group for group in groups if group["params"]], lr=settings.learning_rate, fused=is_fused)
+    return make(options, lr=settings.learning_rate, fused=is_fused)
 
 
 def learning_rate_at(step: int, n_steps: int, settings: TrainingSettings) -> float:
@@ -82,7 +135,7 @@ class Updater:
     def __init__(self, model: nn.Module, settings: TrainingSettings, *, device: torch.device, n_steps: int):
         self.settings, self.device, self.n_steps = settings, device, n_steps
         self.dtype = choose_precision(settings.precision, device)
-        self.optimizer = build_optimizer(model.parameters(), settings)
+        self.optimizer = build_optimizer(rate_groups(model, settings), settings)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
@@ -98,7 +151,7 @@ class Updater:
     def update(self, loss: Tensor, step: int) -> None:
         """Take the gradient of a loss and move the weights once."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(step)
+            group["lr"] = self.learning_rate(step) * group["lr_scale"]
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         if self.settings.clip_norm:

@@ -62,3 +62,32 @@ class TrainingSettings(Settings):
     def options_that_matter(self) -> dict[str, Any]:
         """Return the options that a result depends on."""
         return {name: value for name, value in self.to_dict().items() if name not in _NEUTRAL}
+
+
+class FineTuningSettings(TrainingSettings):
+    """The same for a network of a backbone and heads, which may learn at different rates."""
+
+    epochs: int = Field(default=30, ge=1)
+    """Passes over the training images, at most."""
+    batch_size: int = Field(default=64, ge=1)
+    """Images per update, over all processes together."""
+    learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    """Largest learning rate of the heads; that of the backbone is `backbone_lr_scale` times this."""
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    """`adam` (Kingma and Ba 2015) or `adamw` (Loshchilov and Hutter 2019), fused where the device has it."""
+    weight_decay: float = Field(default=0.05, ge=0, allow_inf_nan=False)
+    """Decay of weight matrices; biases, norms, tokens and positions are never decayed."""
+    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    """Course of the learning rate after the warm-up: constant, or falling to 0 at the last update."""
+    clip_norm: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    """Largest norm of the gradient over all parameters; 0 does not clip."""
+    backbone_lr_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Learning rate of the backbone relative to that of the heads; 0.01 to 0.1 for pretrained weights."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1.0)
+    """Learning rate of a block of the backbone relative to that of the next one; 0.65 to 0.8 for pretrained
+    transformers."""
+    average_decay: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Decay of the exponential moving average of the weights, such as 0.999; validation and the final model then use
+    the average. 0 keeps none."""
+    mixup: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    """Alpha of the Beta distribution by which pairs of images are mixed (Zhang et al. 2018); 0 mixes none."""

@@ -5,6 +5,8 @@ from torch import nn
 from trilineage.core.errors import ConfigError
 from trilineage.models.backbones.backbone import Backbone
 
+_UNDECAYED = frozenset({"cls_token", "reg_token", "pos_embed"})
+
 
 def layer_numbers(backbone: Backbone) -> dict[str, int]:
     """Return the layer of every parameter: 0 before the first block, then 1 per block, then one after the last.
@@ -54,8 +56,10 @@ def freeze(backbone: Backbone, trained_blocks: int | None) -> None:
 
 def rate_groups(
     backbone: Backbone, *, scale: float, layer_decay: float
-) -> list[tuple[float, list[nn.Parameter]]]:
-    """Return the trained parameters by layer with what multiplies their learning rate, the first layer first.
+) -> list[tuple[float, bool, list[nn.Parameter]]]:
+    """Return the trained parameters by layer, the first layer first: rate scale, whether decayed, parameters.
+
+    Biases and norms are not decayed, nor are tokens and positions.
 
     Parameters
     ----------
@@ -67,8 +71,13 @@ def rate_groups(
     """
     layers = layer_numbers(backbone)
     top = len(backbone.blocks) + 1
-    groups: dict[int, list[nn.Parameter]] = {}
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in backbone.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault(layers[name] if layer_decay < 1.0 else top, []).append(parameter)
-    return [(scale * layer_decay ** (top - number), group) for number, group in sorted(groups.items())]
+            layer = layers[name] if layer_decay < 1.0 else top
+            is_decayed = parameter.ndim >= 2 and name.rpartition(".")[2] not in _UNDECAYED
+            groups.setdefault((layer, is_decayed), []).append(parameter)
+    return [
+        (scale * layer_decay ** (top - layer), is_decayed, group)
+        for (layer, is_decayed), group in sorted(groups.items(), key=lambda item: item[0])
+    ]
