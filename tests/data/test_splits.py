@@ -150,6 +150,14 @@ def test_a_column_says_who_trains_who_tests_and_who_is_not_used():
     assert split.parts.tolist() == (["train"] * 3 + ["test"] * 3 + ["unused"] * 3) * 2
 
 
+def test_a_column_may_say_who_validates():
+    cohort = cohort_of([3, 3])
+    values = np.tile(np.repeat(["design", "heldout", "watched"], 3), 2)
+    given = {"train": ("design",), "test": ("heldout",), "valid": ("watched",)}
+    split = column_split(cohort, values, **given, valid_fraction=0.5, seed=0)
+    assert split.parts.tolist() == (["train"] * 3 + ["test"] * 3 + ["valid"] * 3) * 2
+
+
 def test_a_column_without_the_values_is_answered_with_those_it_has():
     cohort = cohort_of([3, 3])
     values = np.tile(np.repeat(["design", "heldout", "other"], 3), 2)
@@ -158,7 +166,7 @@ def test_a_column_without_the_values_is_answered_with_those_it_has():
 
 
 def test_a_value_cannot_mean_training_and_testing():
-    with pytest.raises(ConfigError, match="both training and testing; seen: x"):
+    with pytest.raises(ConfigError, match="two meanings; seen: x"):
         column_split(
             cohort_of([3, 3]), np.full(18, "x"), train=("x",), test=("x",), valid_fraction=0.0, seed=0
         )

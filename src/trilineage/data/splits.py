@@ -34,6 +34,8 @@ class SplitSettings(Settings):
     """Values of the column that mean training."""
     test_values: tuple[str, ...] = ("test",)
     """Values of the column that mean testing; samples with any other value are not used."""
+    valid_values: tuple[str, ...] = ()
+    """Values of the column that mean validation; empty takes `valid_fraction` of the training patients instead."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def make_splits(
         column_values,
         train=settings.train_values,
         test=settings.test_values,
+        valid=settings.valid_values,
         valid_fraction=settings.valid_fraction,
         seed=seed,
     )
@@ -170,16 +173,19 @@ def leave_one_site_out(cohort: Cohort, *, valid_fraction: float, seed: int) -> t
     )
 
 
-def column_split(
+def column_split(  # noqa: PLR0913  (the three meanings read better named than wrapped)
     cohort: Cohort,
     values: Shaped[np.ndarray, " sample"],
     *,
     train: tuple[str, ...],
     test: tuple[str, ...],
+    valid: tuple[str, ...] = (),
     valid_fraction: float,
     seed: int,
 ) -> Split:
-    """Follow a column that already says which samples train and which test; any other value is unused.
+    """Follow a column that already says which samples train, test and validate; any other value is unused.
+
+    Without values that mean validation, `valid_fraction` of the training patients validate.
 
     Raises
     ------
@@ -191,23 +197,30 @@ def column_split(
         A patient, or the same content, on both sides.
     """
     text = np.asarray(values).astype(str)
-    if set(train) & set(test):
+    meant = (*train, *test, *valid)
+    several = sorted({value for value in meant if meant.count(value) > 1})
+    if several:
         raise ConfigError(
-            "a value of the split column means both training and testing",
-            seen=shown(sorted(set(train) & set(test))),
-            allowed="each value on one side",
-            remedy="mend split.train_values or split.test_values",
+            "a value of the split column has two meanings",
+            seen=shown(several),
+            allowed="each value once, for training, testing or validation",
+            remedy="mend split.train_values, split.test_values or split.valid_values",
         )
-    absent = [value for value in (*train, *test) if value not in set(np.unique(text).tolist())]
+    absent = [value for value in meant if value not in set(np.unique(text).tolist())]
     if absent or not train or not test:
         raise ColumnError(
-            "the split column lacks values for training or testing",
+            "the split column lacks values for training, testing or validation",
             seen=shown(absent) or "no value given",
             allowed=shown(np.unique(text)),
-            remedy="mend split.train_values or split.test_values",
+            remedy="mend split.train_values, split.test_values or split.valid_values",
         )
-    is_used = np.isin(text, (*train, *test))
-    return _finish(cohort, np.isin(text, test), "column", valid_fraction, seed, is_used=is_used)
+    is_used, is_valid = np.isin(text, meant), np.isin(text, valid)
+    if not valid:
+        return _finish(cohort, np.isin(text, test), "column", valid_fraction, seed, is_used=is_used)
+    split = _finish(cohort, np.isin(text, test), "column", 0.0, seed, is_used=is_used & ~is_valid)
+    split = replace(split, parts=np.where(is_valid, "valid", split.parts))
+    check_leakage(cohort, split)
+    return split
 
 
 def training_only(cohort: Cohort, *, valid_fraction: float, seed: int) -> Split:
