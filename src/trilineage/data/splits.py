@@ -173,7 +173,7 @@ def leave_one_site_out(cohort: Cohort, *, valid_fraction: float, seed: int) -> t
     )
 
 
-def column_split(  # noqa: PLR0913  (the three meanings read better named than wrapped)
+def column_split(
     cohort: Cohort,
     values: Shaped[np.ndarray, " sample"],
     *,
