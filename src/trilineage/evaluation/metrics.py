@@ -122,23 +122,23 @@ def _rank_terms(
 
 def accuracy(totals: Totals) -> Float[np.ndarray, "*resample"]:
     """Return the share of samples called right."""
-    return _ratio(_diagonal(totals.confusion).sum(axis=-1), totals.confusion.sum(axis=(-2, -1)))
+    return ratio(_diagonal(totals.confusion).sum(axis=-1), totals.confusion.sum(axis=(-2, -1)))
 
 
 def balanced_accuracy(totals: Totals) -> Float[np.ndarray, "*resample"]:
     """Return the mean recall of the classes that occur in the truth."""
-    return _nanmean(_ratio(_diagonal(totals.confusion), totals.confusion.sum(axis=-1)))
+    return mean_of_known(ratio(_diagonal(totals.confusion), totals.confusion.sum(axis=-1)))
 
 
 def macro_f1(totals: Totals) -> Float[np.ndarray, "*resample"]:
     """Return the mean F1 of the classes that occur in the truth or among the calls."""
-    return _nanmean(_f1(totals.confusion))
+    return mean_of_known(_f1(totals.confusion))
 
 
 def weighted_f1(totals: Totals) -> Float[np.ndarray, "*resample"]:
     """Return the mean F1 of the classes weighted by their samples."""
     support = totals.confusion.sum(axis=-1)
-    return _ratio((np.nan_to_num(_f1(totals.confusion)) * support).sum(axis=-1), support.sum(axis=-1))
+    return ratio((np.nan_to_num(_f1(totals.confusion)) * support).sum(axis=-1), support.sum(axis=-1))
 
 
 def mcc(totals: Totals) -> Float[np.ndarray, "*resample"]:
@@ -152,7 +152,7 @@ def mcc(totals: Totals) -> Float[np.ndarray, "*resample"]:
     of_truth = total**2 - (truth**2).sum(axis=-1)
     of_calls = total**2 - (called**2).sum(axis=-1)
     tiny = 1e-12 * total**2
-    value = np.where(of_calls > tiny, _ratio(covariance, np.sqrt(np.maximum(of_truth * of_calls, 0.0))), 0.0)
+    value = np.where(of_calls > tiny, ratio(covariance, np.sqrt(np.maximum(of_truth * of_calls, 0.0))), 0.0)
     return np.where(of_truth > tiny, value, np.nan)
 
 
@@ -166,8 +166,8 @@ def auroc(totals: Totals) -> Float[np.ndarray, "*resample"]:
     for positive, negative in zip(totals.positives, totals.negatives, strict=True):
         n_negative = negative.sum(axis=-1)
         below = n_negative[..., None] - np.cumsum(negative, axis=-1) + negative / 2.0
-        areas.append(_ratio((positive * below).sum(axis=-1), positive.sum(axis=-1) * n_negative))
-    return _nanmean(np.stack(areas, axis=-1))
+        areas.append(ratio((positive * below).sum(axis=-1), positive.sum(axis=-1) * n_negative))
+    return mean_of_known(np.stack(areas, axis=-1))
 
 
 def auprc(totals: Totals) -> Float[np.ndarray, "*resample"]:
@@ -179,10 +179,10 @@ def auprc(totals: Totals) -> Float[np.ndarray, "*resample"]:
     areas = []
     for positive, negative in zip(totals.positives, totals.negatives, strict=True):
         hits = np.cumsum(positive, axis=-1)
-        precision = np.nan_to_num(_ratio(hits, hits + np.cumsum(negative, axis=-1)))
-        area = _ratio((positive * precision).sum(axis=-1), positive.sum(axis=-1))
+        precision = np.nan_to_num(ratio(hits, hits + np.cumsum(negative, axis=-1)))
+        area = ratio((positive * precision).sum(axis=-1), positive.sum(axis=-1))
         areas.append(np.where(negative.sum(axis=-1) > 0, area, np.nan))
-    return _nanmean(np.stack(areas, axis=-1))
+    return mean_of_known(np.stack(areas, axis=-1))
 
 
 def brier(totals: Totals) -> Float[np.ndarray, "*resample"]:
@@ -190,7 +190,7 @@ def brier(totals: Totals) -> Float[np.ndarray, "*resample"]:
 
     This is Brier's (1950) original form; the binary score of one class only is half of it.
     """
-    return _ratio(totals.squared_error, totals.confusion.sum(axis=(-2, -1)))
+    return ratio(totals.squared_error, totals.confusion.sum(axis=(-2, -1)))
 
 
 def ece(totals: Totals) -> Float[np.ndarray, "*resample"]:
@@ -199,7 +199,7 @@ def ece(totals: Totals) -> Float[np.ndarray, "*resample"]:
     Mean over samples of |share right - mean highest probability| of the sample's bin.
     """
     gaps = np.abs(totals.calibration[..., 1] - totals.calibration[..., 2]).sum(axis=-1)
-    return _ratio(gaps, totals.calibration[..., 0].sum(axis=-1))
+    return ratio(gaps, totals.calibration[..., 0].sum(axis=-1))
 
 
 METRICS: dict[str, Callable[[Totals], Float[np.ndarray, "*resample"]]] = {
@@ -246,10 +246,10 @@ def _diagonal(matrix: Float[np.ndarray, "*resample class class"]) -> Float[np.nd
 
 
 def _f1(confusion: Float[np.ndarray, "*resample class class"]) -> Float[np.ndarray, "*resample class"]:
-    return _ratio(2.0 * _diagonal(confusion), confusion.sum(axis=-1) + confusion.sum(axis=-2))
+    return ratio(2.0 * _diagonal(confusion), confusion.sum(axis=-1) + confusion.sum(axis=-2))
 
 
-def _ratio(
+def ratio(
     above: Float[np.ndarray, "*shape"] | np.float64, below: Float[np.ndarray, "*shape"] | np.float64
 ) -> Float[np.ndarray, "*shape"]:
     """Divide; NaN where the divisor is 0."""
@@ -257,8 +257,8 @@ def _ratio(
     return np.divide(above, divisor, out=np.full(divisor.shape, np.nan), where=divisor > 0)
 
 
-def _nanmean(values: Float[np.ndarray, "*resample class"]) -> Float[np.ndarray, "*resample"]:
+def mean_of_known(values: Float[np.ndarray, "*resample class"]) -> Float[np.ndarray, "*resample"]:
     """Take the mean over the last axis without NaN; NaN where nothing is left."""
     is_known = ~np.isnan(values)
     total = np.where(is_known, values, 0.0).sum(axis=-1)
-    return _ratio(total, is_known.sum(axis=-1).astype(np.float64))
+    return ratio(total, is_known.sum(axis=-1).astype(np.float64))

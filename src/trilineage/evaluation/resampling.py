@@ -18,7 +18,7 @@ class Scale(NamedTuple):
     """What is known of a statistic before it is seen."""
 
     limits: tuple[float, float]
-    """Lowest and highest possible value; the highest may be infinite."""
+    """Lowest and highest possible value; either may be infinite."""
     is_lower_better: bool = False
     """Whether the best value is the lowest one."""
     is_biased_upwards: bool = False
@@ -117,7 +117,11 @@ def read_interval(
     if scale.is_biased_upwards:
         low, high = basic_interval(value, resampled, **shape)
         return low, min(high, highest), "interval approximate: this error is biased upwards in small studies"
-    ends = logit_interval(value, resampled, **shape, limits=scale.limits) if np.isfinite(highest) else None
+    ends = (
+        logit_interval(value, resampled, **shape, limits=scale.limits)
+        if np.isfinite(scale.limits).all()
+        else None
+    )
     low, high = ends or bca_interval(value, resampled, left_out, **shape)
     return max(low, lowest), min(high, highest), ""
 
