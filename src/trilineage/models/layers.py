@@ -46,6 +46,19 @@ def global_rows(n_rows: int, rank: int, world: int) -> Iterator[None]:
         _share.reset(token)
 
 
+@torch.no_grad()
+def sum_over_shares(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Return a tensor summed over the processes that share the global batch; on one process, or outside, as it is.
+
+    All processes must come here together; no gradient passes.
+    """
+    if _share.get() is None:
+        return values.detach()
+    total = values.detach().clone()
+    dist.all_reduce(total)
+    return total
+
+
 class RowDropout(nn.Module):
     """Dropout that draws the mask of the whole global batch on every process and uses its own rows of it.
 
