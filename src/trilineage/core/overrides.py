@@ -46,14 +46,17 @@ def parse_text(written: str, annotation: Any) -> Any:
     --------
     >>> parse_text("1e-3", float), parse_text("123", str), parse_text("128,256", tuple[int, ...])
     (0.001, '123', [128, 256])
+    >>> parse_text("96", tuple[int, int] | int), parse_text("96,128", tuple[int, int] | int)
+    (96, [96, 128])
     """
     if written.lower() == "none" and accepts_none(annotation):
         return None
     choices = _choices(annotation)
+    if not isinstance(value := _toml_value(written), str | list) and type(value) in choices:
+        return value  # one number where a list may stand too
     sequence = next((choice for choice in choices if get_origin(choice) in _SEQUENCES), None)
     if sequence is not None or any(choice in _SEQUENCES for choice in choices):
         return _parse_list(written, sequence)
-    value = _toml_value(written)
     if isinstance(value, str) or not _wants_text(choices):
         return value
     return written
