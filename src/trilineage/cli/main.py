@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from trilineage import __version__
-from trilineage.cli import data, report, rna
+from trilineage.cli import data, images, report, rna
 from trilineage.cli.door import configure_messages
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(rna.app, name="rna")
+app.add_typer(images.app, name="images")
 app.command("report")(report.report)
 app.add_typer(data.app, name="data")
 

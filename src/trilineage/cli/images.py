@@ -1,0 +1,45 @@
+"""The `trilineage images` commands: fit, predict, explain, compare, agree."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trilineage.cli import options
+from trilineage.cli.door import door
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Classify cell images along a tree of diagnoses: fit, predict, explain, compare, agree.",
+)
+
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        "-d",
+        help="Folder per class, folder with a manifest, CSV or MedMNIST npz; sets `data.path`.",
+    ),
+]
+
+
+@app.command()
+@door(is_resumable=True)
+def fit(
+    out: options.Out,
+    data: Images = None,
+    config: options.Config = None,
+    assignments: options.Set = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    resume: options.Resume = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Learn to classify cell images along a taxonomy and score the result on patients held out."""
+    options.check_output(out, resume=resume, overwrite=overwrite)
+    options.limit_threads(threads)
+    from trilineage.cli.results import show_run
+    from trilineage.pipelines import images
+
+    settings = options.configured(images.Config, config, assignments, data__path=data)
+    show_run(images.fit(settings, out, device=device, overwrite=overwrite))

@@ -1,0 +1,139 @@
+"""What the images recipe writes to its Run, and how a trained model comes back from it."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from trilineage.core.artifacts import Run
+from trilineage.core.errors import ArtifactError
+from trilineage.core.records import NodePrediction
+from trilineage.data.splits import split_table
+from trilineage.data.taxonomy import Taxonomy
+from trilineage.evaluation.hierarchy.patients import decide_patients
+from trilineage.evaluation.hierarchy.temperatures import NodeCalibration
+from trilineage.pipelines._images.config import Config
+from trilineage.pipelines._images.fold import Fold
+from trilineage.pipelines._images.material import Material, data_facts
+from trilineage.pipelines._images.network import ImageModel, new_model
+from trilineage.pipelines._images.scores import Results, leaf_prediction, patient_rows, pool, units
+from trilineage.pipelines._runs import begin_run
+from trilineage.training.place import Place
+
+KIND = "images"
+TAXONOMY = "taxonomy.toml"
+NODE_PREDICTIONS = "node_predictions.npz"
+
+
+class Stored(NamedTuple):
+    """A model read from a Run, with what it was trained with."""
+
+    model: ImageModel
+    """The networks, in evaluation mode."""
+    config: Config
+    """Their configuration."""
+    taxonomy: Taxonomy
+    """The nodes they know."""
+    calibration: NodeCalibration | None
+    """Their temperatures."""
+
+
+def open_run(config: Config, material: Material, out: Path, *, place: Place, overwrite: bool = False) -> Run:
+    """Make the Run, or go on with the one that is there; other processes of the same job wait for the first."""
+    return begin_run(
+        out,
+        kind=KIND,
+        config=config,
+        seed=config.seed,
+        command=f"trilineage images fit --data {config.data.path} --out {out}",
+        data=data_facts(material, config),
+        place=place,
+        overwrite=overwrite,
+    )
+
+
+def write_fold(run: Run, fold: Fold, config: Config, material: Material, name: str) -> None:
+    """Write the weights of one fit with all that is needed to use them."""
+    tensors = {key: value.detach().cpu().numpy() for key, value in fold.model.state_dict().items()}
+    calibration = None if fold.calibration is None else asdict(fold.calibration)
+    metadata = {
+        "config": config.to_toml(),
+        "taxonomy": material.taxonomy.to_toml(),
+        "calibration": json.dumps(calibration),
+        "split": fold.split.name,
+    }
+    run.write_weights(name, tensors, metadata)
+
+
+def read_model(run: Run, name: str, *, device: torch.device) -> Stored:
+    """Rebuild a model from the weights of a Run.
+
+    Raises
+    ------
+    ArtifactError
+        The Run has no such weights, or they do not fit the configuration stored with them.
+    AlteredFileError, UnsafeFileError
+        As `Run.read_weights`.
+    """
+    tensors = run.read_weights(name)
+    metadata = run.read_weights_metadata(name)
+    config = Config.load(None, tomllib.loads(metadata["config"]))
+    taxonomy = Taxonomy.from_toml(metadata["taxonomy"])
+    model = new_model(taxonomy, config, weights="none")
+    try:
+        model.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in tensors.items()})
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"the weights {name!r} of {run.path} do not fit their configuration",
+            seen=str(error).splitlines()[-1].strip(),
+            remedy="make the Run again",
+        ) from None
+    written = json.loads(metadata["calibration"])
+    calibration = None if written is None else NodeCalibration(**written)
+    return Stored(model.to(device).eval(), config, taxonomy, calibration)
+
+
+def write_results(
+    run: Run, material: Material, folds: Sequence[Fold], results: Results, config: Config
+) -> None:
+    """Write split, predictions, scores, comparisons, tables, training curves and the table of patients."""
+    taxonomy = material.taxonomy
+    model = pool([fold.test for fold in folds])
+    run.write_text(TAXONOMY, taxonomy.to_toml())
+    run.write_table("split.csv", split_table(material.cohort, tuple(fold.split for fold in folds)))
+    run.write_predictions(leaf_prediction(model, taxonomy))
+    write_nodes(run, model)
+    run.add_scores(results.scores)
+    run.add_comparisons(results.comparisons)
+    for name, table in results.tables.items():
+        run.write_json(name, table)
+    run.write_json("history.json", {fold.split.name: fold.history for fold in folds})
+    if "patient" in units(material):
+        settings = config.evaluation
+        decided = decide_patients(model, taxonomy, rule=settings.patient_rule, decoding=settings.rule)
+        names, counts = np.unique(model.patients, return_counts=True)
+        rows = patient_rows(decided, taxonomy, dict(zip(names.tolist(), counts.tolist(), strict=True)))
+        run.write_table("patients.csv", rows)
+
+
+def write_nodes(run: Run, prediction: NodePrediction, name: str = NODE_PREDICTIONS) -> None:
+    """Write probabilities of every node."""
+    values = {key: value for key, value in _fields(prediction).items() if value is not None}
+    run.write_arrays(name, **values)
+
+
+def read_nodes(run: Run, name: str = NODE_PREDICTIONS) -> NodePrediction:
+    """Read probabilities of every node."""
+    arrays: dict[str, Any] = run.read_arrays(name)
+    arrays["nodes"] = tuple(arrays["nodes"].tolist())
+    return NodePrediction(**arrays)
+
+
+def _fields(prediction: NodePrediction) -> dict[str, Any]:
+    names = ("samples", "patients", "nodes", "probabilities", "labels", "sites")
+    return {name: getattr(prediction, name) for name in names}

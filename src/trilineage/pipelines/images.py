@@ -1,0 +1,99 @@
+"""The images recipe: from cell images to a decision on a tree of diagnoses, with a map of where it was seen.
+
+Read from top to bottom. The modules it uses, in the order of the work:
+
+    _images.config                      every option, with defaults
+    data.images.open                    any layout in, one checked table out
+    data.taxonomy                       the tree of diagnoses
+    data.cohort, data.splits            patients, labels, and a split that cannot leak
+    _images.material                    the four above, joined
+    models.backbones.build, models.hierarchy, models.image_classifier, models.parent_networks
+    data.images.batches, data.images.augmentation
+    training.objectives.hierarchy, training.loop    the losses and the one loop
+    _images.network                     networks of one split, trained
+    evaluation.hierarchy.temperatures   calibration on validation patients
+    _images.fold                        the five above for one split
+    evaluation.hierarchy.scores, evaluation.hierarchy.tables
+    _images.scores                      the model beside the majority, per image, patient and site
+    core.artifacts                      the Run
+    _images.store                       what is written to the Run, and read back
+
+References
+----------
+Hamdi et al. 2023, Breaking Down the Hierarchy: A New Approach to Leukemia Classification, arXiv 2502.10899. Here the
+patient is the unit of splits, scores, weights and intervals.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+
+from trilineage.core.artifacts import Run
+from trilineage.data.splits import Split
+from trilineage.pipelines._images.config import Config
+from trilineage.pipelines._images.fold import Fold, fit_fold, whole_split
+from trilineage.pipelines._images.material import Material, describe_material, gather, split_patients
+from trilineage.pipelines._images.scores import score_run
+from trilineage.pipelines._images.store import open_run, write_fold, write_results
+from trilineage.pipelines._runs import FINAL, fold_name
+from trilineage.training.distributed import main_process_first
+from trilineage.training.place import Place, choose_place
+
+__all__ = ["Config", "fit"]
+
+logger = logging.getLogger(__name__)
+
+
+def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: bool = False) -> Run:
+    """Learn to classify cell images along a taxonomy and score the result on patients held out.
+
+    The patients are split; network, temperatures, conformal threshold and novelty score are fitted inside the training
+    part. With several splits (cross-validation, leave-one-site-out) the scores are of the pooled test predictions,
+    and the model that is kept is trained once more on everyone.
+
+    Parameters
+    ----------
+    config
+        All options; see `Config`.
+    out
+        Folder of the Run. If it holds an unfinished Run of the same configuration, work goes on where it stopped;
+        a finished one is returned as it is.
+    device
+        `auto`, `cpu`, `cuda` or `cuda:N`.
+    overwrite
+        Remove a Run that is there.
+
+    Raises
+    ------
+    DataError, LeakageError, ConfigError, ArtifactError
+        As the parts; nothing that was finished is lost.
+    Interrupted
+        On SIGTERM or Ctrl-C, after a checkpoint was written.
+    """
+    material = gather(config)
+    splits = split_patients(material, config)
+    run = open_run(config, material, Path(out), place=choose_place(config.seed, device), overwrite=overwrite)
+    if run.is_complete:
+        logger.info("%s is complete; nothing to do", run.path)
+        return run
+    place = choose_place(config.seed, device).of_run(run)
+    folds = [
+        _fit_split(run, material, split, config, place.stage(fold_name(i))) for i, split in enumerate(splits)
+    ]
+    if len(splits) > 1:
+        _fit_split(run, material, whole_split(material, config), config, place.stage(FINAL))
+    with main_process_first(place.processes):
+        if place.processes.is_main:
+            run.write_json("cohort.json", describe_material(material))
+            write_results(run, material, folds, score_run(material, folds, config), config)
+            run.finish()
+            shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
+    return Run.open(run.path)
+
+
+def _fit_split(run: Run, material: Material, split: Split, config: Config, place: Place) -> Fold:
+    """Fit inside one split, and keep the weights under the name of the stage."""
+    fold = fit_fold(material, split, config, place)
+    if place.processes.is_main:
+        write_fold(run, fold, config, material, place.name)
+    return fold
