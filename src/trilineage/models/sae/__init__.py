@@ -1,0 +1,1 @@
+"""Sparse autoencoders on tokens: settings, model, exact sparse encoding and decoding."""

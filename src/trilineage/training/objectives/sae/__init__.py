@@ -1,0 +1,1 @@
+"""Learning a sparse autoencoder: exact losses and gradients that touch only active latents."""
