@@ -42,12 +42,13 @@ _DAMAGED = (
 )
 
 
-def read_arrays(path: Path, settings: ImageDataSettings) -> Listing:
+def read_arrays(path: Path, settings: ImageDataSettings, *, codes_as_published: bool = False) -> Listing:
     """List the images of an .npz file.
 
     Either MedMNIST's layout, `{train,val,test}_images` and `_labels`, or one table: `images` with `labels` and any
     other array of as many rows (`split` with `split_names`, `files`, `class_names` for the labels, further columns).
-    Grey images become coloured ones.
+    Grey images become coloured ones. With `codes_as_published`, labels of MedMNIST stay numbers even where their names
+    are known.
 
     Raises
     ------
@@ -57,9 +58,9 @@ def read_arrays(path: Path, settings: ImageDataSettings) -> Listing:
     members = _members(path)
     if "images" in members:
         return _table(path, members, settings)
-    parts = [part for part in _MEDMNIST_PARTS if f"{part}_images" in members]
-    if parts:
-        return _medmnist(path, members, parts, settings)
+    if any(f"{part}_images" in members for part in _MEDMNIST_PARTS):
+        named = path.stem.lower().startswith("bloodmnist") and not codes_as_published
+        return _medmnist(path, members, settings, names=BLOODMNIST_CLASSES if named else ())
     raise FormatError(
         f"{path.name} holds no images in a layout that is known",
         seen=shown(members) or "no arrays",
@@ -135,22 +136,22 @@ def _table(path: Path, members: Mapping[str, Any], settings: ImageDataSettings) 
 
 
 def _medmnist(
-    path: Path, members: Mapping[str, Any], parts: list[str], settings: ImageDataSettings
+    path: Path, members: Mapping[str, Any], settings: ImageDataSettings, *, names: tuple[str, ...]
 ) -> Listing:
+    parts = [part for part in _MEDMNIST_PARTS if f"{part}_images" in members]
     pixels = [_pixels(members, f"{part}_images", path) for part in parts]
     if len({images.shape[1:] for images in pixels}) > 1:
         raise FormatError(f"the parts of {path.name} differ in size", seen=[i.shape for i in pixels])
     labels = [_medmnist_labels(members, part, len(i), path) for part, i in zip(parts, pixels, strict=True)]
     codes = np.concatenate(labels)
-    is_blood = path.stem.lower().startswith("bloodmnist")
     frame = pd.DataFrame(
         {
-            "label": _named(codes, np.array(BLOODMNIST_CLASSES), path) if is_blood else codes.astype(str),
+            "label": _named(codes, np.array(names), path) if names else codes.astype(str),
             "split": np.concatenate([np.full(len(i), p) for p, i in zip(parts, pixels, strict=True)]),
         }
     )
-    names = [f"{part}/{row:06d}" for part, i in zip(parts, pixels, strict=True) for row in range(len(i))]
-    return listing_from_frame(frame, settings, names=names, pixels=np.concatenate(pixels))
+    every = [f"{part}/{row:06d}" for part, i in zip(parts, pixels, strict=True) for row in range(len(i))]
+    return listing_from_frame(frame, settings, names=every, pixels=np.concatenate(pixels))
 
 
 def _medmnist_labels(

@@ -92,3 +92,18 @@ def to_planes(pixels, out):
         for column in range(pixels.shape[1]):
             for channel in range(3):
                 out[channel, row, column] = pixels[row, column, channel] / np.float32(255.0)
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def restain(pixels, mix, shift, density_of, light_of, out):
+    """Write an image (height width 3, 0 to 255) whose optical densities d have become `d @ mix + shift`."""
+    top = light_of.shape[0] - 1
+    for row in range(pixels.shape[0]):
+        for column in range(pixels.shape[1]):
+            d0 = density_of[pixels[row, column, 0] * FINE]
+            d1 = density_of[pixels[row, column, 1] * FINE]
+            d2 = density_of[pixels[row, column, 2] * FINE]
+            for channel in range(3):
+                density = d0 * mix[0, channel] + d1 * mix[1, channel] + d2 * mix[2, channel] + shift[channel]
+                step = min(max(int((density - LOWEST) * DENSITY_STEPS + 0.5), 0), top)
+                out[row, column, channel] = int(min(max(light_of[step] * 255 + 0.5, 0.0), 255.0))

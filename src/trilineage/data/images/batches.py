@@ -58,7 +58,7 @@ class ImageBatches:
         Draw every class equally often (in an epoch of as many images); images of small classes come several times.
     """
 
-    def __init__(  # noqa: PLR0913  (a call site reads better with these named than wrapped in a class)
+    def __init__(
         self,
         table: ImageTable,
         labels: Int[np.ndarray, " image"] | None = None,

@@ -64,7 +64,8 @@ def look_at(listing: Listing, settings: ImageDataSettings) -> Findings:
 
 
 def _of_array(listing: Listing) -> list[_Record]:
-    assert listing.pixels is not None and listing.rows is not None
+    assert listing.pixels is not None
+    assert listing.rows is not None
     height, width = listing.pixels.shape[1:3]
     shape = f"{height}x{width}:".encode()
     return [
@@ -116,7 +117,8 @@ def _stamp(path: Path) -> str:
 
 def _index_path(listing: Listing, settings: ImageDataSettings) -> Path:
     """Return where what was found is kept: one file per list of paths and kind of look."""
-    assert listing.paths is not None and settings.cache_dir is not None
+    assert listing.paths is not None
+    assert settings.cache_dir is not None
     asked = f"{_INDEX_VERSION}|{settings.max_pixels}|{settings.verify}|"
     key = sha256_bytes((asked + "\n".join(listing.paths.tolist())).encode())
     return Path(settings.cache_dir) / f"looks_{key[:24]}.json"

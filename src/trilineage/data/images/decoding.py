@@ -1,4 +1,4 @@
-"""From the bytes of an image file to red, green and blue: every kind of PNG, JPEG, TIFF, BMP, WebP and GIF, or a reason.
+"""From the bytes of an image file to red, green and blue, whatever kind of PNG, JPEG, TIFF, BMP, WebP or GIF it is.
 
 An image is looked at before it is decoded: its size stands in its first bytes, and one with too many pixels is never
 given memory. What is no plain colour image becomes one: transparency lies on white, as glass does on a microscope's
@@ -196,7 +196,7 @@ def _grey_of_8_bits(image: Image.Image) -> Image.Image:
     values = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     bits = next((bits for largest, bits in _GREY_DEPTHS if high <= largest), None)
-    if image.mode == "F" and 0 <= low and high <= 1:
+    if image.mode == "F" and low >= 0 and high <= 1:
         values = values * 255
     elif low < 0 or bits is None:
         values = (values - low) * (255 / max(high - low, 1e-12))

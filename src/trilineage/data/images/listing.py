@@ -1,4 +1,4 @@
-"""A list of images before any is opened: where each lies, and what is known of it; filters, and rows that are refused."""
+"""A list of images before any is opened: where each lies, what is known of it, which are kept and which refused."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int, Shaped, UInt8
+from jaxtyping import Int, Shaped, UInt8
 
 from trilineage.core.errors import ColumnError, ConfigError, FormatError
 from trilineage.core.seeding import derive_seed
@@ -126,7 +126,31 @@ def filtered(listing: Listing, settings: ImageDataSettings) -> Listing:
     return listing
 
 
-def listing_from_frame(  # noqa: PLR0913  (each is a different thing that only the caller knows)
+def completed(listing: Listing) -> Listing:
+    """Insist on a patient for every image, where there are patients at all; no site becomes 'unknown'.
+
+    Raises
+    ------
+    ColumnError
+        If some images have a patient and others none.
+    """
+    if listing.patients is not None and (listing.patients == "").any():
+        raise ColumnError(
+            "the patient column has missing values",
+            seen=f"{int((listing.patients == '').sum()):,} of {len(listing):,} images",
+            allowed="a patient for every image, or for none",
+            remedy="fill them in, leave these images out with keep, or name another patient_column",
+        )
+    is_unknown = np.zeros(len(listing), np.bool_) if listing.sites is None else listing.sites == ""
+    if not is_unknown.any():
+        return listing
+    note = f"{int(is_unknown.sum()):,} images name no site: it is taken as 'unknown'"
+    return replace(
+        listing, sites=np.where(is_unknown, "unknown", listing.sites), notes=(*listing.notes, note)
+    )
+
+
+def listing_from_frame(
     frame: pd.DataFrame,
     settings: ImageDataSettings,
     *,
@@ -167,8 +191,8 @@ def listing_from_frame(  # noqa: PLR0913  (each is a different thing that only t
         paths=None if paths is None else np.array([str(path) for path in paths], dtype=str),
         pixels=pixels,
         rows=None if pixels is None else np.arange(len(frame)),
-        patients=_complete(chosen["patient"], roles["patient"], "patient"),
-        sites=_complete(chosen["site"], roles["site"], "site"),
+        patients=chosen["patient"],
+        sites=chosen["site"],
         parts=parts,
         columns=text,
         notes=(*notes, *guesses, *filter(None, [part_note, lone])),
@@ -213,7 +237,11 @@ def guessed_column(frame: pd.DataFrame, role: str, taken: tuple[str, ...] = ()) 
     """Return the column that is most likely meant for a role, or None."""
     by_name = {str(name).strip().lower(): str(name) for name in reversed(frame.columns)}
     found = (by_name[name] for name in CANDIDATES[role] if name in by_name)
-    return next((name for name in found if name not in taken), None)
+    return next((name for name in found if name not in taken and not _is_empty(frame[name])), None)
+
+
+def _is_empty(values: pd.Series) -> bool:
+    return bool((values.isna() | (values.astype(str).str.strip() == "")).all())
 
 
 def part_of(word: str) -> str | None:
@@ -296,23 +324,6 @@ def _as_text(values: pd.Series) -> Shaped[np.ndarray, " image"]:
     is_missing = values.isna().to_numpy()
     text = values.astype(str).str.strip().to_numpy(dtype=str)
     return np.where(is_missing, "", text)
-
-
-def _complete(
-    values: Shaped[np.ndarray, " image"] | None, column: str | None, role: str
-) -> Shaped[np.ndarray, " image"] | None:
-    """Return a column that must have a value in every row."""
-    if values is None:
-        return None
-    is_empty: Bool[np.ndarray, " image"] = values == ""
-    if is_empty.any():
-        raise ColumnError(
-            f"{role} column '{column}' has missing values",
-            seen=f"{int(is_empty.sum()):,} of {len(values):,} images",
-            allowed="a value for every image",
-            remedy=f"fill them in, or name another {role}_column",
-        )
-    return values
 
 
 def _parts(

@@ -120,7 +120,7 @@ def _path_column(frame: pd.DataFrame, settings: ImageDataSettings, where: str) -
 
 def _refuse_outside(written: pd.Series, root: Path, where: str) -> None:
     """Refuse paths that lead out of the root; links below the root are followed, for whoever made them meant them."""
-    base = os.path.abspath(root)
+    base = str(root.absolute())
     outside = [path for path in written if not _is_below(path, base)]
     if outside:
         raise FormatError(
@@ -134,7 +134,8 @@ def _refuse_outside(written: pd.Series, root: Path, where: str) -> None:
 def _is_below(path: str, base: str) -> bool:
     if "\0" in path:
         return False
-    target = os.path.normpath(os.path.join(base, path.replace("\\", "/")))
+    base = os.path.normpath(base)
+    target = os.path.normpath(Path(base) / path.replace("\\", "/"))
     return target == base or target.startswith(base.rstrip(os.sep) + os.sep)
 
 

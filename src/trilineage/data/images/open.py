@@ -4,18 +4,22 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Shaped
 
-from trilineage.core.errors import ConfigError, FormatError
+from trilineage.core.errors import ConfigError, FormatError, UnknownOptionError
+from trilineage.core.registry import nearest_remedy
 from trilineage.data.cohort import shown
 from trilineage.data.images.arrays import read_arrays
+from trilineage.data.images.cache import CachedPixels
 from trilineage.data.images.checking import Findings, look_at
 from trilineage.data.images.decoding import SUFFIXES
 from trilineage.data.images.folder import read_folder
-from trilineage.data.images.listing import Listing, filtered, refuse_duplicates
-from trilineage.data.images.manifest import find_manifest, is_manifest, read_manifest
-from trilineage.data.images.reading import ArrayPixels, FilePixels, Pixels
+from trilineage.data.images.listing import Listing, completed, filtered, refuse_duplicates
+from trilineage.data.images.manifest import find_manifest, is_manifest, read_frame, read_manifest
+from trilineage.data.images.reading import ArrayPixels, FilePixels, Pixels, StainedPixels
 from trilineage.data.images.settings import ImageDataSettings
 from trilineage.data.images.table import ImageTable
+from trilineage.data.sources.catalogue import SOURCES, read_source
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +43,7 @@ def open_images(settings: ImageDataSettings) -> ImageTable:
     ConfigError
         If no path is given, or a filter cannot be used.
     """
-    listing = filtered(list_images(settings), settings)
+    listing = completed(filtered(list_images(settings), settings))
     refuse_duplicates(listing.names, "the source")
     findings = look_at(listing, settings)
     table = _assemble(listing, findings, settings)
@@ -60,9 +64,23 @@ def list_images(settings: ImageDataSettings) -> Listing:
         return read_manifest(_manifest_of(path), settings)
     if kind == "folder":
         return read_folder(path)
-    raise ConfigError(
-        "an unknown format of images", seen=kind, allowed="auto, folder, manifest, npz, or a public data set"
-    )
+    return _of_source(kind, path, settings)
+
+
+def _of_source(name: str, path: Path, settings: ImageDataSettings) -> Listing:
+    """List the images of a folder that is laid out as a public data set."""
+    if name not in SOURCES.names():
+        kinds = ("auto", "folder", "manifest", "npz", *SOURCES.names())
+        raise UnknownOptionError(
+            f"there is no format of images called {name!r}",
+            allowed=", ".join(kinds),
+            remedy=nearest_remedy(name, kinds),
+        )
+    frame = read_source(name, path)
+    if "array" in frame:  # its images lie in one file of arrays, in the order of the rows
+        root = path if path.is_dir() else path.parent
+        return read_arrays(root / frame["path"].iloc[0], settings, codes_as_published=True)
+    return read_frame(frame, settings, root=path, where=name)
 
 
 def _kind(path: Path) -> str:
@@ -115,14 +133,24 @@ def _assemble(listing: Listing, findings: Findings, settings: ImageDataSettings)
         unreadable=unreadable,
         notes=kept.notes,
         settings=settings,
-        reader=_reader(kept, settings),
+        reader=_reader(kept, findings.content[readable], settings),
         rows=np.arange(len(kept)),
     )
 
 
-def _reader(listing: Listing, settings: ImageDataSettings) -> Pixels:
+def _reader(listing: Listing, contents: Shaped[np.ndarray, " image"], settings: ImageDataSettings) -> Pixels:
+    """Put together where pixels come from: files or an array, then the stain, then the cache."""
+    pixels: Pixels
     if listing.pixels is not None:
         assert listing.rows is not None
-        return ArrayPixels(listing.pixels, listing.rows, settings)
-    assert listing.paths is not None
-    return FilePixels(listing.paths, settings)
+        pixels = ArrayPixels(listing.pixels, listing.rows, settings)
+    else:
+        assert listing.paths is not None
+        pixels = FilePixels(listing.paths, settings)
+    if settings.stain != "none":
+        pixels = StainedPixels(pixels, settings)
+    if settings.cache_dir is None:
+        return pixels
+    cached = CachedPixels(pixels, contents, settings)
+    cached.prepare()
+    return cached

@@ -11,11 +11,17 @@ from PIL import Image
 from trilineage.core.errors import ImageError
 from trilineage.data.images.decoding import MAX_FILE_BYTES, decode, decode_sized, fitted
 from trilineage.data.images.settings import ImageDataSettings
+from trilineage.data.images.stains import MAY_GRUENWALD_GIEMSA, StainReference, stain_normaliser, stain_of
 
 
 @runtime_checkable
 class Pixels(Protocol):
     """Where the pixels of images come from, by row."""
+
+    @property
+    def left_unstained(self) -> set[int]:
+        """Rows of the images that were read and had no stain to normalise."""
+        ...
 
     def read(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """Return an image at its own size: red, green, blue, 0 to 255."""
@@ -39,6 +45,7 @@ class FilePixels:
 
     def __init__(self, paths: Shaped[np.ndarray, " image"], settings: ImageDataSettings):
         self.paths, self.settings = paths, settings
+        self.left_unstained: set[int] = set()
 
     def read(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """Return an image at its own size: red, green, blue, 0 to 255."""
@@ -75,6 +82,7 @@ class ArrayPixels:
         settings: ImageDataSettings,
     ):
         self.pixels, self.rows, self.settings = pixels, rows, settings
+        self.left_unstained: set[int] = set()
 
     def read(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """Return an image at its own size: red, green, blue, 0 to 255."""
@@ -86,6 +94,54 @@ class ArrayPixels:
         if pixels.shape[:2] == self.settings.shape:
             return pixels
         return fitted(Image.fromarray(pixels), self.settings.shape, self.settings.fit)
+
+
+class StainedPixels:
+    """Images whose stain is normalised at the working size; those without a stain are left as they are, and counted.
+
+    Parameters
+    ----------
+    pixels
+        Where images come from.
+    settings
+        Method and reference.
+    """
+
+    def __init__(self, pixels: Pixels, settings: ImageDataSettings):
+        assert settings.stain != "none"
+        self.pixels = pixels
+        self.left_unstained: set[int] = set()
+        self.normalise = stain_normaliser(settings.stain, reference_of(settings))
+
+    def read(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """Return an image at its own size, its stain as it is."""
+        return self.pixels.read(row)
+
+    def read_sized(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """Return an image at the working size, its stain normalised."""
+        sized = self.pixels.read_sized(row)
+        normalised = self.normalise(sized)
+        if normalised is None:
+            self.left_unstained.add(row)
+            return sized
+        return normalised
+
+
+def reference_of(settings: ImageDataSettings) -> StainReference:
+    """Return the stain that images are brought to.
+
+    Raises
+    ------
+    ConfigError
+        If the reference image shows no two stains.
+    ImageError
+        If it cannot be read.
+    """
+    if settings.stain_reference is None:
+        return MAY_GRUENWALD_GIEMSA
+    path = Path(settings.stain_reference)
+    with _named(path):
+        return stain_of(decode(read_bytes(path), max_pixels=settings.max_pixels), path.name)
 
 
 def read_bytes(path: Path) -> bytes:

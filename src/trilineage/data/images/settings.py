@@ -19,7 +19,7 @@ class ImageDataSettings(Settings):
     path: str | None = None
     """Folder with one folder per class, folder with a metadata.csv, CSV manifest, MedMNIST .npz, or one image file."""
     format: str = "auto"
-    """`folder`, `manifest`, `npz`, the name of a public data set (`trilineage data list`), or `auto`: by what is there."""
+    """`folder`, `manifest`, `npz`, the name of a public data set (`trilineage data list`), or `auto`: what is there."""
     root: str | None = None
     """Folder that the paths of a manifest start from; left out: the folder of the manifest."""
     path_column: str | None = None
@@ -52,7 +52,8 @@ class ImageDataSettings(Settings):
     """How an image comes to the working size: both sides scaled on their own (`squash`), the largest middle part of
     the right shape (`crop`), or the whole image with borders of its own border colour (`pad`)."""
     stain: Stain = "none"
-    """Stain normalisation at the working size: Macenko et al. 2009 or Reinhard et al. 2001."""
+    """Stain normalisation at the working size: Macenko et al. 2009 or Reinhard et al. 2001. Macenko's looks for two
+    stains in each image, of which a single cell may show only one and a smear has three: `reinhard` is the safer."""
     stain_reference: str | None = None
     """Image whose stain the others are given; left out: May-Gruenwald-Giemsa as in the PBC images."""
     cache_dir: str | None = None

@@ -71,6 +71,13 @@ class ImageTable:
         """
         return self.reader.read_sized(int(self.rows[position]))
 
+    def left_unstained(self) -> tuple[str, ...]:
+        """Return the images that were read so far and have no stain to normalise (nearly blank, or one colour)."""
+        rows = self.reader.left_unstained
+        return tuple(
+            str(name) for name, row in zip(self.names, self.rows.tolist(), strict=True) if row in rows
+        )
+
     def subset(self, positions: Int[np.ndarray, " chosen"]) -> "ImageTable":
         """Return the images at `positions`, in that order."""
         per_image = ("names", "labels", "patients", "sites", "parts", "content", "sizes", "rows")
