@@ -1,5 +1,7 @@
 """Small classifiers over a small tree: hand-made ones whose maps are known, and real ones of every kind."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 from torch import nn
@@ -28,6 +30,8 @@ class GridBackbone(nn.Module):
     def __init__(self):
         super().__init__()
         self.saliency_layer = nn.AvgPool2d(4)
+        self.blocks = [self.saliency_layer]
+        self.spec = SimpleNamespace(family="other", pools="mean", n_prefix_tokens=0, grid=(4, 4))
 
     def forward(self, pixels):
         return self.saliency_layer(pixels).mean(dim=(2, 3))

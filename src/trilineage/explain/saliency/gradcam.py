@@ -7,7 +7,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from trilineage.core.errors import ArtifactError, ConfigError
-from trilineage.explain.saliency.capture import ExplainedClassifier, evaluating, graph_from, grid_of
+from trilineage.explain.saliency.capture import (
+    ExplainedClassifier,
+    evaluating,
+    graph_from,
+    grid_of,
+    read_tokens,
+)
 from trilineage.explain.saliency.targets import Targets
 
 Empty = Literal["refuse", "nan"]
@@ -54,7 +60,9 @@ def path_maps(
         If activations or gradients are not finite.
     """
     backbone = classifier.backbone
-    with evaluating(classifier), graph_from(layer or backbone.saliency_layer) as capture:
+    n_read = read_tokens(backbone, layer)
+    start = layer or backbone.saliency_layer
+    with evaluating(classifier), graph_from(start, n_read_tokens=n_read) as capture:
         evidence = targets.evidence(classifier(pixels).float())
         activation = capture.output
         gradients = _gradients(evidence, activation)
