@@ -31,7 +31,7 @@ def decode(probabilities: Probabilities, taxonomy: Taxonomy, rule: str = "leaf_a
         `leaf_argmax` the most probable leaf;
         `top_down` from the root to the most probable child until a leaf, never looking back;
         `expected_cost` the leaf of least expected clinical cost, argmin_d sum_t p(t) cost(t, d) over leaves
-        (Karthik et al. 2021, eq. 2); with costs of 0 and 1 it is `leaf_argmax`;
+        (Karthik et al. 2021); with costs of 0 and 1 it is `leaf_argmax`;
         `majority_path` from the root as long as a child is more probable than 1/2: may stop at an inner node;
         `optimal_hf` the node of greatest expected hierarchical F1, exact over all nodes: may be an inner node.
         Equal nodes: the first in node order.

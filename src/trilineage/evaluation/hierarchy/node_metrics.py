@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from trilineage.evaluation.agreement import weighted_kappa
 from trilineage.evaluation.hierarchy.node_sums import SMALLEST, NodeTotals
 from trilineage.evaluation.hierarchy.relations import Relations
 from trilineage.evaluation.metrics import Totals, mcc, mean_of_known, ratio
@@ -31,7 +32,7 @@ def node_metrics(relations: Relations, metrics: Sequence[str], top_k: Sequence[i
 
     What each does with labels at inner nodes and with decisions for inner nodes:
 
-    `hierarchical_precision`, `_recall`, `_f1` (Kiritchenko et al. 2006, section 5): nodes of decision and label with
+    `hierarchical_precision`, `_recall`, `_f1` (Kiritchenko et al. 2006): nodes of decision and label with
     their ancestors but the root; summed over samples. `_sample_macro` is the mean over samples (as hiclass's macro),
     `_class_macro` the mean over labels of the sums within each label. Nodes that may be true below a label are not
     counted as claimed. `node_macro_f1` is the mean over nodes of the F1 of "is it this node or below".
@@ -41,7 +42,7 @@ def node_metrics(relations: Relations, metrics: Sequence[str], top_k: Sequence[i
     its most probable child is true (how the published models of single levels are scored); it does not depend on the
     rule that decides. `path_inconsistency`: share of samples whose levels, each read on its own, are on no one path.
     `hierarchical_distance`: mean height of the lowest common ancestor of label and decision, 0 where right; `_at_k`
-    the same over the k most probable leaves (Bertinetto et al. 2020, section 3). `mistake_severity`: the mean over
+    the same over the k most probable leaves (Bertinetto et al. 2020). `mistake_severity`: the mean over
     wrong decisions only; never read it alone, many mild mistakes lower it. `clinical_cost`: mean cost of the decision.
     `leaf_*`, `kappa` and `cost_weighted_kappa`: of samples whose label is a leaf; a decision for an inner node is
     wrong. `cost_weighted_kappa` (Cohen 1968) weighs disagreement by clinical cost. `log_loss`: -log p(label).
@@ -203,11 +204,3 @@ def _leaf_mcc(relations: Relations, totals: NodeTotals) -> Values:
 def _kappa(relations: Relations, weights: Table, totals: NodeTotals) -> Values:
     """Return 1 - observed / expected weighted disagreement (Cohen 1968)."""
     return weighted_kappa(_of_leaves(relations, totals), weights)
-
-
-def weighted_kappa(confusion: Float[np.ndarray, "*resample node node"], weights: Table) -> Values:
-    """Return Cohen's (1968) kappa of a table of counts and weights of disagreement; NaN where none is expected."""
-    observed = (confusion * weights).sum(axis=(-2, -1))
-    rows, columns = confusion.sum(axis=-1), confusion.sum(axis=-2)
-    expected = ratio(((rows @ weights) * columns).sum(axis=-1), confusion.sum(axis=(-2, -1)))
-    return 1.0 - ratio(observed, expected)

@@ -1,7 +1,7 @@
 """Per-patient sums of decisions and probabilities on a taxonomy, from which every resample follows by one product."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -108,6 +108,20 @@ def labelled_nodes(prediction: NodePrediction) -> tuple[Bool[np.ndarray, " sampl
         )
     n_left_out = int((~is_known).sum())
     return is_known, f"{n_left_out} samples without label left out" if n_left_out else ""
+
+
+def samples_at(prediction: NodePrediction, keep: Bool[np.ndarray, " sample"]) -> NodePrediction:
+    """Return some of the samples."""
+    if keep.all():
+        return prediction
+    return replace(
+        prediction,
+        samples=prediction.samples[keep],
+        patients=prediction.patients[keep],
+        probabilities=prediction.probabilities[keep],
+        labels=None if prediction.labels is None else prediction.labels[keep],
+        sites=None if prediction.sites is None else prediction.sites[keep],
+    )
 
 
 def probability_terms(

@@ -1,7 +1,6 @@
 """Scores on a taxonomy with intervals over patients, and paired comparisons of two models or two rules."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -16,6 +15,7 @@ from trilineage.evaluation.hierarchy.node_sums import (
     labelled_nodes,
     node_sums,
     resampled_totals,
+    samples_at,
 )
 from trilineage.evaluation.hierarchy.patients import Decided, decide, decide_patients
 from trilineage.evaluation.hierarchy.relations import Relations
@@ -155,7 +155,7 @@ def compare_nodes(  # noqa: PLR0913  (two predictions, two names and two rules a
     is_known, _ = labelled_nodes(first)
     pair = [
         decided_units(one, taxonomy, unit=unit, rule=rule or settings.rule, settings=settings)
-        for one, rule in zip((_chosen(first, is_known), _chosen(second, is_known)), rules, strict=True)
+        for one, rule in zip((samples_at(first, is_known), samples_at(second, is_known)), rules, strict=True)
     ]
     sums = [node_sums(decided, relations, settings.top_k) for decided in pair]
     metrics = node_metrics(relations, settings.metrics, settings.top_k)
@@ -194,7 +194,7 @@ def decided_units(
 
 def chosen(decided: Decided, keep: Bool[np.ndarray, " sample"]) -> Decided:
     """Return some of the observations."""
-    return Decided(_chosen(decided.prediction, keep), decided.decisions[keep])
+    return Decided(samples_at(decided.prediction, keep), decided.decisions[keep])
 
 
 def reweighted_node_metrics(
@@ -207,19 +207,6 @@ def reweighted_node_metrics(
         for name, metric in metrics.items():
             values[name][rows] = metric.compute(totals)
     return values
-
-
-def _chosen(prediction: NodePrediction, keep: Bool[np.ndarray, " sample"]) -> NodePrediction:
-    if keep.all():
-        return prediction
-    return replace(
-        prediction,
-        samples=prediction.samples[keep],
-        patients=prediction.patients[keep],
-        probabilities=prediction.probabilities[keep],
-        labels=None if prediction.labels is None else prediction.labels[keep],
-        sites=None if prediction.sites is None else prediction.sites[keep],
-    )
 
 
 def _n_known(prediction: NodePrediction) -> int:
