@@ -28,7 +28,7 @@ from trilineage.training.batches import Batches, Describing, Movable, batch_boun
 from trilineage.training.checkpoint import CheckpointStore
 from trilineage.training.distributed import Processes, StepModule, join_processes, spread
 from trilineage.training.interruption import Interruption, StoppedAtOnce, interruptible
-from trilineage.training.optim import Updater
+from trilineage.training.optim import Constrained, Updater
 from trilineage.training.randomness import preserved_generators, seed_step
 from trilineage.training.resuming import Keeper, identity, under_prefix, with_prefix
 from trilineage.training.settings import FineTuningSettings, TrainingSettings
@@ -219,6 +219,8 @@ class _Training:
         divisor = sums[1].where(sums[1] > 0, torch.inf).to(output.loss_sum.dtype)
         share = output.loss_sum * processes.world / divisor
         self.updater.update(share, state.step)
+        if isinstance(plan.model, Constrained):
+            plan.model.constrain_()
         state.step += 1
         if self.average is not None:
             self.average.update(state.step)

@@ -37,11 +37,35 @@ class Grouped(Protocol):
         ...
 
 
+@runtime_checkable
+class Bundled(Protocol):
+    """Models that learn side by side, each at a rate of its own."""
+
+    def rate_scales(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """Return what multiplies the learning rate of each model, and its parameters."""
+        ...
+
+
+@runtime_checkable
+class Constrained(Protocol):
+    """A model whose weights must stay somewhere, such as on the unit sphere."""
+
+    def constrain_(self) -> None:
+        """Bring the weights back; called after every update."""
+        ...
+
+
 def rate_groups(model: nn.Module, settings: TrainingSettings) -> list[RateGroup]:
     """Return the trained parameters of a model by rate and decay.
 
-    Only `FineTuningSettings` and a model with `rate_groups` make rates differ.
+    Rates differ for a model that has `rate_scales`, and for one that has `rate_groups` under `FineTuningSettings`.
     """
+    if isinstance(model, Bundled):
+        scaled = [
+            (scale, by_axes([p for p in parameters if p.requires_grad]))
+            for scale, parameters in model.rate_scales()
+        ]
+        return [group._replace(scale=scale) for scale, groups in scaled for group in groups]
     if isinstance(settings, FineTuningSettings) and isinstance(model, Grouped):
         groups = model.rate_groups(
             backbone_scale=settings.backbone_lr_scale, layer_decay=settings.layer_decay
