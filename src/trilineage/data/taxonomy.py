@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
+from operator import index
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -186,7 +188,7 @@ class Taxonomy:
 
     @cached_property
     def distances(self) -> Float[np.ndarray, "node node"]:
-        """Edges on the shortest way between two nodes."""
+        """Edges between two nodes, up to a common ancestor and down again."""
         return edge_distances(self.parents)
 
     @cached_property
@@ -201,13 +203,13 @@ class Taxonomy:
         }
         return spread_costs(written, self.leaf_sets, self.nodes)
 
-    def children_of(self, node: int) -> tuple[int, ...]:
+    def children_of(self, node: SupportsIndex) -> tuple[int, ...]:
         """Return the indices of the children of a node, in node order."""
         return self._children[node]
 
-    def path(self, node: int) -> tuple[int, ...]:
+    def path(self, node: SupportsIndex) -> tuple[int, ...]:
         """Return the indices from the root to a node, both included; in a DAG a shortest way."""
-        way = [node]
+        way = [index(node)]
         while self.parents[way[-1]]:
             way.append(min(self.parents[way[-1]], key=lambda parent: (self.depth[parent], parent)))
         return tuple(reversed(way))

@@ -87,15 +87,14 @@ def lowest_common_heights(parents: Parents) -> Float[np.ndarray, "node node"]:
 
 
 def edge_distances(parents: Parents) -> Float[np.ndarray, "node node"]:
-    """Return the number of edges on the shortest way between two nodes."""
+    """Return the number of edges between two nodes, up to a common ancestor and down again on the shortest way."""
     n_nodes = len(parents)
-    distances = np.full((n_nodes, n_nodes), np.inf)
-    np.fill_diagonal(distances, 0.0)
+    upwards = np.full((n_nodes, n_nodes), np.inf)
+    np.fill_diagonal(upwards, 0.0)
     for node, above in enumerate(parents):
         for parent in above:
-            distances[node, parent] = distances[parent, node] = 1.0
-    for middle in range(n_nodes):
-        np.minimum(distances, distances[:, middle, None] + distances[None, middle, :], out=distances)
+            np.minimum(upwards[node], upwards[parent] + 1.0, out=upwards[node])
+    distances: np.ndarray = (upwards[:, None, :] + upwards[None, :, :]).min(axis=2)
     return distances
 
 

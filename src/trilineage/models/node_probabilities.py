@@ -66,7 +66,7 @@ class Conditionals(nn.Module):
     def multiplied(self, conditionals: Float[Tensor, "image node"]) -> Float[Tensor, "image node"]:
         """Return log p(node), the sum of the log-conditionals from the root down."""
         with torch.autocast(conditionals.device.type, enabled=False):
-            return conditionals @ self.on_path
+            return conditionals @ self.on_path.to(conditionals.dtype)
 
 
 class MaximumOfDescendants(nn.Module):
