@@ -33,8 +33,10 @@ from trilineage.data.splits import Split
 from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.fold import Fold, fit_fold, whole_split
 from trilineage.pipelines._images.material import Material, describe_material, gather, split_patients
+from trilineage.pipelines._images.pictures import write_mistakes
 from trilineage.pipelines._images.scores import score_run
 from trilineage.pipelines._images.store import open_run, write_fold, write_results
+from trilineage.pipelines._images.trust import write_fold_trust, write_trust
 from trilineage.pipelines._runs import FINAL, fold_name
 from trilineage.training.distributed import main_process_first
 from trilineage.training.place import Place, choose_place
@@ -86,6 +88,8 @@ def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: boo
         if place.processes.is_main:
             run.write_json("cohort.json", describe_material(material))
             write_results(run, material, folds, score_run(material, folds, config), config)
+            write_trust(run, material, folds, config)
+            write_mistakes(run, material)
             run.finish()
             shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
     return Run.open(run.path)
@@ -96,4 +100,5 @@ def _fit_split(run: Run, material: Material, split: Split, config: Config, place
     fold = fit_fold(material, split, config, place)
     if place.processes.is_main:
         write_fold(run, fold, config, material, place.name)
+        write_fold_trust(run, fold, material, config, place)
     return fold

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
 
 from trilineage.core.records import Comparison, NodePrediction, Prediction, Score, Unit
 from trilineage.core.seeding import derive_seed
@@ -13,6 +12,7 @@ from trilineage.data.taxonomy import Taxonomy
 from trilineage.evaluation.hierarchy.patients import Decided, decide, decide_patients
 from trilineage.evaluation.hierarchy.per_node import node_scores
 from trilineage.evaluation.hierarchy.scores import compare_nodes, score_nodes
+from trilineage.evaluation.hierarchy.sites import site_scores
 from trilineage.evaluation.hierarchy.tables import (
     hierarchical_confusion,
     node_table,
@@ -99,34 +99,10 @@ def score_run(material: Material, folds: Sequence[Fold], config: Config) -> Resu
         scores += score_nodes(model, taxonomy, **shared)
         scores += score_nodes(baseline, taxonomy, subject=MAJORITY, **shared)
         comparisons += compare_nodes(model, baseline, taxonomy, names=("model", MAJORITY), **shared)
-    scores += site_scores(model, material, config, seed)
+    if model.sites is not None and len(np.unique(model.sites)) > 1:
+        for own in site_scores(model, taxonomy, settings=settings, seed=seed).values():
+            scores += own
     return Results(scores, comparisons, tables_of(model, material, config, seed))
-
-
-def site_scores(prediction: NodePrediction, material: Material, config: Config, seed: int) -> list[Score]:
-    """Score the images of each site by themselves, if there are several."""
-    if prediction.sites is None or len(np.unique(prediction.sites)) < 2:
-        return []
-    found: list[Score] = []
-    for site in np.unique(prediction.sites).tolist():
-        chosen = np.flatnonzero(prediction.sites == site)
-        own = score_nodes(
-            chosen_samples(prediction, chosen), material.taxonomy, settings=config.evaluation, seed=seed
-        )
-        found += [replace(score, population=f"site {site}") for score in own]
-    return found
-
-
-def chosen_samples(prediction: NodePrediction, chosen: Int[np.ndarray, " chosen"]) -> NodePrediction:
-    """Return some of the samples of a prediction."""
-    return replace(
-        prediction,
-        samples=prediction.samples[chosen],
-        patients=prediction.patients[chosen],
-        probabilities=prediction.probabilities[chosen],
-        labels=None if prediction.labels is None else prediction.labels[chosen],
-        sites=None if prediction.sites is None else prediction.sites[chosen],
-    )
 
 
 def tables_of(model: NodePrediction, material: Material, config: Config, seed: int) -> dict[str, Any]:
