@@ -26,7 +26,9 @@ patient is the unit of splits, scores, weights and intervals.
 
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from trilineage.core.artifacts import Run
 from trilineage.data.splits import Split
@@ -34,6 +36,7 @@ from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.fold import Fold, fit_fold, whole_split
 from trilineage.pipelines._images.material import Material, describe_material, gather, split_patients
 from trilineage.pipelines._images.pictures import write_mistakes
+from trilineage.pipelines._images.predict import Diagnosis, predict_to_folder
 from trilineage.pipelines._images.scores import score_run
 from trilineage.pipelines._images.store import open_run, write_fold, write_results
 from trilineage.pipelines._images.trust import write_fold_trust, write_trust
@@ -41,7 +44,7 @@ from trilineage.pipelines._runs import FINAL, fold_name
 from trilineage.training.distributed import main_process_first
 from trilineage.training.place import Place, choose_place
 
-__all__ = ["Config", "fit"]
+__all__ = ["Config", "Diagnosis", "fit", "predict"]
 
 logger = logging.getLogger(__name__)
 
@@ -102,3 +105,37 @@ def _fit_split(run: Run, material: Material, split: Split, config: Config, place
         write_fold(run, fold, config, material, place.name)
         write_fold_trust(run, fold, material, config, place)
     return fold
+
+
+def predict(
+    run: Run | Path | str,
+    data: Path | str,
+    *,
+    out: Path | str,
+    device: str = "auto",
+    options: Mapping[str, Any] | None = None,
+) -> Diagnosis:
+    """Predict new images.
+
+    Work goes to disk part by part and goes on where it stopped if the same command is given again.
+
+    Parameters
+    ----------
+    run
+        A finished Run of `fit`.
+    data
+        Images in any supported layout, or a single one; patients are taken from a manifest.
+    out
+        Folder to write: `predictions.csv` (decision, conformal set, likeness to training, probability of every node),
+        `patients.csv` and `about.json`.
+    options
+        How to read the images, as fields of `ImageDataSettings` (`patient_column`, `format`, ...).
+
+    Raises
+    ------
+    DataError
+        The images cannot be read at all; single unreadable ones are counted and named.
+    Interrupted
+        On SIGTERM or Ctrl-C, between two parts.
+    """
+    return predict_to_folder(run, Path(data), out=Path(out), device=device, options=options or {})

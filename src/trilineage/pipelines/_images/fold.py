@@ -60,7 +60,7 @@ def fit_fold(material: Material, split: Split, config: Config, place: Place) -> 
     trained = fit_networks(material, split, config, place)
     parts = ("train", "valid", "test")
     looked = {
-        part: look_at(trained.model, material.table.subset(split.positions(part)), config, place)  # type: ignore[arg-type]
+        part: look_at(trained.model, material.table.subset(split.positions(part)), device=place.device)  # type: ignore[arg-type]
         for part in parts
     }
     calibration = _calibration(material, split, config, looked["valid"])
@@ -75,13 +75,13 @@ def fit_fold(material: Material, split: Split, config: Config, place: Place) -> 
     )
 
 
-def look_at(model: ImageModel, table: ImageTable, config: Config, place: Place) -> Looked:
+def look_at(model: ImageModel, table: ImageTable, *, device: torch.device) -> Looked:
     """Run the networks over images; the next batch is decoded while this one is looked at."""
-    model.eval().to(place.device)
+    model.eval().to(device)
     features, log_p = [], []
     with progress("images", len(table), "images") as meter, torch.inference_mode():
-        for batch in plain_batches(table, config.training.batch_size):
-            found = model.features(batch.pixels.to(place.device))
+        for batch in plain_batches(table):
+            found = model.features(batch.pixels.to(device))
             log_p.append(model.node_log_probabilities(found).double().cpu().numpy())
             features.append(found.float().cpu().numpy())
             meter.advance(len(batch.pixels))
@@ -90,7 +90,7 @@ def look_at(model: ImageModel, table: ImageTable, config: Config, place: Place) 
     return Looked(np.concatenate(features), np.concatenate(log_p))
 
 
-def plain_batches(table: ImageTable, batch_size: int) -> Iterator[ImageBatch]:
+def plain_batches(table: ImageTable, batch_size: int = 64) -> Iterator[ImageBatch]:
     """Yield the images in their order, as they are; the next batch is decoded in a thread meanwhile."""
     batches = ImageBatches(table)
     starts = range(0, len(table), batch_size)

@@ -182,7 +182,7 @@ def stain_table(material: Material, config: Config) -> dict[str, Any] | None:
 
 def self_test(run: Run, fold: Fold, material: Material, config: Config, place: Place) -> dict[str, Any]:
     """Check what the Run promises: levels that do not interfere, probabilities that add up, weights that come back."""
-    checks = [_adds_up(fold.test, material), _comes_back(run, fold, material, config, place)]
+    checks = [_adds_up(fold.test, material), _comes_back(run, fold, material, place)]
     head = head_of(fold.model)
     if config.hierarchy.variant == "multilabel" and head is not None:
         checks.append(_is_isolated(head, config))
@@ -202,15 +202,15 @@ def _adds_up(prediction: NodePrediction, material: Material) -> dict[str, Any]:
     return {"check": what, "largest_error": worst, "passed": worst < 1e-5}
 
 
-def _comes_back(run: Run, fold: Fold, material: Material, config: Config, place: Place) -> dict[str, Any]:
+def _comes_back(run: Run, fold: Fold, material: Material, place: Place) -> dict[str, Any]:
     """Read the weights again and predict a few images."""
     positions = fold.split.positions("test")[:_N_RELOADED]
     table = material.table.subset(
         positions if len(positions) else fold.split.positions("train")[:_N_RELOADED]
     )
     stored = read_model(run, place.name, device=place.device)
-    again = look_at(stored.model, table, config, place).log_probabilities
-    before = look_at(fold.model, table, config, place).log_probabilities
+    again = look_at(stored.model, table, device=place.device).log_probabilities
+    before = look_at(fold.model, table, device=place.device).log_probabilities
     gap = float(np.abs(np.exp(again) - np.exp(before)).max()) if len(table) else 0.0
     return {"check": "the stored weights predict the same", "largest_error": gap, "passed": gap < 1e-6}
 
