@@ -1,0 +1,223 @@
+"""Patients: diagnosis, laboratory, differential count and traits of their own, each from a stream of its own."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from trilineage.core.errors import ConfigError
+from trilineage.core.seeding import derive_seed, generator
+from trilineage.data.simulate.smears.cell_types import ATTRIBUTES, BLASTS, CELL_TYPES, NAMES
+from trilineage.data.simulate.smears.diagnoses import canonical, mixture_of, presentation_of, shifts_of
+from trilineage.data.simulate.smears.settings import SmearSettings
+from trilineage.data.simulate.smears.stains import Site, draw_site
+
+_ALIASES = (("patient", "donor_id"), ("diagnosis", "disease"))
+"""Names of the columns of a list of patients."""
+
+
+class SmearPatient(NamedTuple):
+    """Who is to be drawn."""
+
+    name: str
+    """Patient id."""
+    diagnosis: str
+    """One of `diagnoses.KNOWN`, or a synonym."""
+    site: int | None = None
+    """Position of the laboratory; None: drawn."""
+
+
+class PatientTraits(NamedTuple):
+    """Everything about one patient, before any image."""
+
+    name: str
+    """Patient id."""
+    diagnosis: str
+    """Diagnosis, by its name in the taxonomy of leukemia where it has one."""
+    presentation: str
+    """Presentation of the diagnosis; "normal" where the signal is 0."""
+    site: Site
+    """Laboratory."""
+    shares: Float[np.ndarray, " cell_type"]
+    """Differential count; sums to 1."""
+    means: Float[np.ndarray, "cell_type attribute"]
+    """Mean of every attribute of the patient's cells of each type."""
+    dyes: Float[np.ndarray, " dye"]
+    """Factors of the slide on the amounts of dye."""
+    red_cells: float
+    """Red cells per 1,000 square micrometres."""
+    red_cell_um: float
+    """Mean diameter of the red cells."""
+    red_cell_habit: Float[np.ndarray, " 4"]
+    """Mean pallor, spread of the size, share of odd shapes, share of crenated cells."""
+    platelets: float
+    """Platelets per 1,000 square micrometres."""
+    white_cells: float
+    """Factor on the number of white cells beside the labelled one."""
+
+    @property
+    def blast_share(self) -> float:
+        """Share of blasts and their equivalents in the differential count."""
+        return float(sum(self.shares[NAMES.index(name)] for name in BLASTS))
+
+
+def default_patients(settings: SmearSettings) -> tuple[SmearPatient, ...]:
+    """List the patients that the settings ask for, diagnoses taking turns; a name does not tell the diagnosis."""
+    if settings.patients is not None:
+        return read_patients(settings.patients)
+    n_diagnoses = len(settings.diagnoses)
+    numbers = range(settings.first_patient, settings.first_patient + settings.n_patients_per_diagnosis)
+    return tuple(
+        SmearPatient(f"P{number * n_diagnoses + code + 1:04d}", diagnosis)
+        for number in numbers
+        for code, diagnosis in enumerate(settings.diagnoses)
+    )
+
+
+def checked_patients(patients: Sequence[SmearPatient], settings: SmearSettings) -> tuple[SmearPatient, ...]:
+    """Return the patients with canonical diagnoses.
+
+    Raises
+    ------
+    ConfigError
+        If there are none, a name is empty, appears twice or cannot be a folder, or a diagnosis or site is unknown.
+    """
+    names = [patient.name for patient in patients]
+    odd = [name for name in names if not name or name in {".", ".."} or set(name) & set('/\\:*?"<>|\0')]
+    if not names or odd or len(set(names)) < len(names):
+        raise ConfigError(
+            "this is no list of patients",
+            seen=f"names {odd[:3]}" if odd else f"{len(names)} names, {len(set(names))} of them different",
+            allowed="at least one patient, each once, with names that can be names of folders",
+        )
+    sites = [patient.site for patient in patients if patient.site is not None]
+    if sites and not 0 <= min(sites) <= max(sites) < settings.n_sites:
+        raise ConfigError(
+            "a patient's site does not exist",
+            seen=f"sites {min(sites) + 1} to {max(sites) + 1}",
+            allowed=f"1 to {settings.n_sites}",
+            remedy="set n_sites",
+        )
+    return tuple(patient._replace(diagnosis=canonical(patient.diagnosis)) for patient in patients)
+
+
+def read_patients(path: Path | str) -> tuple[SmearPatient, ...]:
+    """Read patients from a CSV with the columns patient, diagnosis and, if it has one, site (`site-2`, or 2).
+
+    The columns may have the names that simulated expression gives them (donor_id, disease). Rows that repeat a
+    patient, as in a table of cells, must agree.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, lacks a column, or rows of one patient differ.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(
+            f"cannot read the patients in {path}", seen=error, remedy="check the path"
+        ) from None
+    found: dict[str, SmearPatient] = {}
+    for row in rows:
+        name, diagnosis = (next((row[key] for key in keys if row.get(key)), "") for keys in _ALIASES)
+        patient = SmearPatient(name, diagnosis, _site(row.get("site")))
+        if not patient.name or not patient.diagnosis or found.setdefault(patient.name, patient) != patient:
+            raise ConfigError(
+                f"{path} is no list of patients",
+                seen=row,
+                allowed="columns patient, diagnosis and perhaps site, the same in every row of a patient",
+            )
+    return tuple(found.values())
+
+
+def draw_patient(settings: SmearSettings, patient: SmearPatient) -> PatientTraits:
+    """Draw one patient from streams that depend on the name alone, whoever else is drawn.
+
+    What a diagnosis does is added in the end, times the signal: without signal a patient is the same under every
+    diagnosis.
+    """
+    random = generator(settings.seed, "smears", "patient", patient.name)
+    normal, presentation = presentation_of("normal", 0.0), presentation_of(patient.diagnosis, random.random())
+    site = draw_site(settings, _site_of(settings, patient, random))
+    mixture = (1 - settings.signal) * mixture_of(normal) + settings.signal * mixture_of(presentation)
+    own = settings.patient_effect * _own_traits(settings, patient)
+    spreads = np.stack([cell_type.spreads() for cell_type in CELL_TYPES])
+    means = np.stack([cell_type.means() for cell_type in CELL_TYPES])
+    dyes = np.exp(settings.stain_spread * random.standard_normal(4))
+    red, diameter, habit, platelets, white = _background(settings, random)
+    shown = settings.signal * settings.background_signal
+    return PatientTraits(
+        name=patient.name,
+        diagnosis=patient.diagnosis,
+        presentation=presentation.name if settings.signal > 0 else normal.name,
+        site=site,
+        shares=_dirichlet(settings.composition_concentration * mixture, settings, patient.name),
+        means=means + spreads * (own + settings.signal * shifts_of(presentation)),
+        dyes=dyes,
+        red_cells=red * presentation.red_cells**shown,
+        red_cell_um=diameter,
+        red_cell_habit=habit,
+        platelets=platelets * presentation.platelets**shown,
+        white_cells=white * presentation.white_cells**shown,
+    )
+
+
+def _own_traits(settings: SmearSettings, patient: SmearPatient) -> Float[np.ndarray, "cell_type attribute"]:
+    """Draw a patient's shifts: half of their variance is common to all cell types, half belongs to each type."""
+    random = generator(settings.seed, "smears", "traits", patient.name)
+    common = random.standard_normal((1, len(ATTRIBUTES)))
+    return np.sqrt(0.5) * (common + random.standard_normal((len(NAMES), len(ATTRIBUTES))))
+
+
+def _site_of(settings: SmearSettings, patient: SmearPatient, random: np.random.Generator) -> int:
+    """Draw the laboratory, or, with the chance `site_confounding`, take the one that belongs to the diagnosis."""
+    drawn, is_confounded = int(random.integers(settings.n_sites)), random.random() < settings.site_confounding
+    if patient.site is not None:
+        return patient.site
+    if not is_confounded:
+        return drawn
+    order = [canonical(name) for name in settings.diagnoses]
+    if patient.diagnosis in order:
+        return order.index(patient.diagnosis) % settings.n_sites
+    return derive_seed(settings.seed, "smears", "confounded", patient.diagnosis) % settings.n_sites
+
+
+def _dirichlet(
+    concentrations: Float[np.ndarray, " cell_type"], settings: SmearSettings, name: str
+) -> Float[np.ndarray, " cell_type"]:
+    """Draw shares; types that cannot occur get none. The stream does not depend on which types can."""
+    random = generator(settings.seed, "smears", "composition", name)
+    shares = np.array([random.gamma(amount) if amount > 0 else 0.0 for amount in concentrations])
+    return shares / shares.sum()
+
+
+def _background(
+    settings: SmearSettings, random: np.random.Generator
+) -> tuple[float, float, Float[np.ndarray, " 4"], float, float]:
+    """Draw what surrounds the white cells: red cells, their size and habit, platelets, white cells."""
+    normals = random.standard_normal(4)
+    habit = np.array(
+        [random.uniform(0.35, 0.75), random.uniform(0.04, 0.09), random.beta(1, 14), random.beta(0.5, 12)]
+    )
+    return (
+        settings.red_cell_density * float(np.exp(0.22 * normals[0])),
+        7.3 + 0.35 * float(normals[1]),
+        habit,
+        settings.platelet_density * float(np.exp(0.4 * normals[2])),
+        float(np.exp(0.4 * normals[3])),
+    )
+
+
+def _site(text: str | None) -> int | None:
+    """Read the position of a site from `site-2` or `2`; an empty text is no site."""
+    if not text:
+        return None
+    digits = text.removeprefix("site-")
+    if not digits.isdecimal() or int(digits) < 1:
+        raise ConfigError("this is no site", seen=text, allowed="site-1, site-2, ... or 1, 2, ...")
+    return int(digits) - 1
