@@ -43,3 +43,28 @@ def fit(
 
     settings = options.configured(images.Config, config, assignments, data__path=data)
     show_run(images.fit(settings, out, device=device, overwrite=overwrite))
+
+
+@app.command()
+@door(is_resumable=True)
+def predict(
+    run: options.Run,
+    data: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder, manifest, npz or one image.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write the tables to.")],
+    assignments: options.ReadingSet = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+) -> None:
+    """Predict new images: decision, set, likeness to training and every node's probability; a table per patient."""
+    options.limit_threads(threads)
+    from trilineage.cli.results import show_predictions
+    from trilineage.pipelines import images
+
+    reading = options.reading(assignments)
+    found = images.predict(run, data, out=out, device=device, options=reading)
+    for name, reason in found.unreadable:
+        typer.echo(f"left out: {name}: {reason}", err=True)
+    if found.patients:
+        show_predictions(found.prediction, found.patients, out)
+    else:
+        typer.echo(f"{len(found.prediction.samples):,} images: {out}")

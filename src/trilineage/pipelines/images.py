@@ -32,7 +32,9 @@ from typing import Any
 
 from trilineage.core.artifacts import Run
 from trilineage.data.splits import Split
+from trilineage.explain.saliency.methods import SaliencySettings
 from trilineage.pipelines._images.config import Config
+from trilineage.pipelines._images.explain import Regions, explain_run
 from trilineage.pipelines._images.fold import Fold, fit_fold, whole_split
 from trilineage.pipelines._images.material import Material, describe_material, gather, split_patients
 from trilineage.pipelines._images.pictures import write_mistakes
@@ -44,7 +46,7 @@ from trilineage.pipelines._runs import FINAL, fold_name
 from trilineage.training.distributed import main_process_first
 from trilineage.training.place import Place, choose_place
 
-__all__ = ["Config", "Diagnosis", "fit", "predict"]
+__all__ = ["Config", "Diagnosis", "Regions", "explain", "fit", "predict"]
 
 logger = logging.getLogger(__name__)
 
@@ -139,3 +141,48 @@ def predict(
         On SIGTERM or Ctrl-C, between two parts.
     """
     return predict_to_folder(run, Path(data), out=Path(out), device=device, options=options or {})
+
+
+def explain(
+    run: Run | Path | str,
+    *,
+    n_images: int = 32,
+    settings: SaliencySettings | None = None,
+    node: str | None = None,
+    data: Path | str | None = None,
+    regions: Regions | None = None,
+    device: str = "auto",
+) -> Run:
+    """Show where decisions were seen, and check that the maps are true.
+
+    Written to `explain/` of the Run: `maps.npz`, contact sheets, scores against regions (pointing game, energy inside,
+    shares of nucleus, cytoplasm and background), deletion and insertion beside maps of noise, and the correlation of
+    the maps with those of randomised weights.
+
+    Parameters
+    ----------
+    n_images
+        Images explained, evenly over their labels.
+    settings
+        Method and its options.
+    node
+        Explain this node in every image; None: every node on the path to the decision.
+    data
+        Labelled images in place of the test images of the Run.
+    regions
+        Masks or boxes of the cells.
+
+    Raises
+    ------
+    ConfigError
+        A map is zero everywhere, the method does not fit the network, or no image has a region.
+    """
+    return explain_run(
+        run,
+        n_images=n_images,
+        settings=settings or SaliencySettings(),
+        node=node,
+        data=None if data is None else Path(data),
+        regions=regions or Regions(),
+        device=device,
+    )

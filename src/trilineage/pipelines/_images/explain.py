@@ -1,0 +1,399 @@
+"""Explain the decisions of a Run: maps of whole paths, pictures, scores against regions, whether maps are true."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from trilineage.core.artifacts import Run
+from trilineage.core.errors import ConfigError
+from trilineage.core.records import Score
+from trilineage.core.seeding import derive_seed, generator
+from trilineage.data.images.batches import ImageBatches
+from trilineage.data.images.table import ImageTable
+from trilineage.data.regions import box_mask, fit_mask, mask_files, read_boxes, read_mask, read_voc
+from trilineage.data.taxonomy import Taxonomy
+from trilineage.evaluation.hierarchy.decoding import decode
+from trilineage.evaluation.means import mean_scores
+from trilineage.evaluation.resampling import Scale
+from trilineage.explain.faithfulness import perturbation_curves, random_maps, randomisation_check
+from trilineage.explain.overlays import contact_sheet, png_bytes
+from trilineage.explain.saliency.localisation import area_shares, localisation, region_shares
+from trilineage.explain.saliency.maps import SaliencyMaps
+from trilineage.explain.saliency.methods import SaliencySettings, explain_images
+from trilineage.explain.saliency.targets import NodeTarget, Targets, path_targets, siblings
+from trilineage.models.image_classifier import ImageClassifier
+from trilineage.models.parent_networks import ParentNetworks
+from trilineage.pipelines._images.config import Config
+from trilineage.pipelines._images.material import Material, gather, split_patients
+from trilineage.pipelines._images.store import KIND, Stored, read_model
+from trilineage.pipelines._runs import prediction_weights
+from trilineage.training.distributed import choose_device
+
+_PER_PANEL = 8
+_N_FAITHFUL = 24
+_N_RANDOMISED = 8
+_SHARE = Scale((0.0, 1.0))
+_COSTLY = Scale((0.0, 1.0), is_lower_better=True)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Where the cell is: folders of masks by file stem, or boxes."""
+
+    cells: Path | None = None
+    """Folder of masks of the whole white cell."""
+    nuclei: Path | None = None
+    """Folder of masks of the nucleus."""
+    boxes: Path | None = None
+    """CSV of boxes (file, object, x0, y0, x1, y1), or folder of PASCAL VOC files."""
+    objects: tuple[str, ...] = ("WBC",)
+    """Objects of the boxes that are the cell."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is given."""
+        return self.cells is None and self.nuclei is None and self.boxes is None
+
+
+@dataclass(frozen=True)
+class _Explained:
+    """The images explained, with everything about them."""
+
+    table: ImageTable
+    """The images."""
+    patients: np.ndarray
+    """Patient of each image."""
+    pixels: Float[Tensor, "image 3 height width"]
+    """Their pixels in [0, 1]."""
+    codes: Int[np.ndarray, " image"]
+    """Node explained in each image."""
+    captions: tuple[str, ...]
+    """What each image is and what it was called."""
+
+
+def explain_run(
+    run: Run | Path | str,
+    *,
+    n_images: int,
+    settings: SaliencySettings,
+    node: str | None,
+    data: Path | None,
+    regions: Regions,
+    device: str,
+) -> Run:
+    """See `trilineage.images.explain`."""
+    opened = run if isinstance(run, Run) else Run.open(run, kind=KIND)
+    stored = read_model(opened, prediction_weights(opened), device=choose_device(device))
+    material, positions = _chosen_images(stored.config, data, n_images, regions)
+    explained = _look(stored, material, positions, node)
+    maps = _maps(stored, explained, settings, node)
+    opened.write_bytes("explain/maps.npz", maps.to_bytes())
+    _write_panels(opened, explained, maps)
+    scores = _region_scores(explained, maps, regions, stored)
+    scores += _faithfulness(stored, explained, maps, settings)
+    opened.add_scores(scores, "explain/scores.json")
+    if settings.method != "rollout":
+        opened.write_json("explain/randomisation.json", _randomisation(stored, explained, maps, settings))
+    return opened
+
+
+def _chosen_images(
+    config: Config, data: Path | None, n_images: int, regions: Regions
+) -> tuple[Material, Int[np.ndarray, " chosen"]]:
+    """Return images to explain: of the test part or of new data, evenly over nodes, those with regions first."""
+    if data is not None:
+        config = config.replace(**{"data.path": str(data), "data.format": "auto", "train_sites": ()})
+    material = gather(config)
+    inside = (
+        np.arange(len(material.cohort))
+        if data is not None
+        else split_patients(material, config)[0].positions("test")
+    )
+    if not regions.is_empty:
+        known = _known_stems(regions)
+        has_region = np.array(
+            [Path(name).stem in known for name in material.cohort.samples[inside]], dtype=bool
+        )
+        if not has_region.any():
+            raise ConfigError(
+                "no image to explain has a mask or box",
+                seen=f"{len(inside):,} images, {len(known):,} files with regions",
+                allowed="masks named as their image, boxes with its file name",
+                remedy="name the folder of the right set",
+            )
+        inside = inside[has_region]
+    draw = generator(config.seed, "explained images")
+    order = inside[draw.permutation(len(inside))]
+    turn = np.zeros(len(order), dtype=np.int64)
+    for code in np.unique(material.nodes[order]):
+        of_node = material.nodes[order] == code
+        turn[of_node] = np.arange(of_node.sum())
+    return material, np.sort(order[np.argsort(turn, kind="stable")][:n_images])
+
+
+def _known_stems(regions: Regions) -> frozenset[str]:
+    stems: set[str] | None = None
+    for folder in (regions.cells, regions.nuclei):
+        if folder is not None:
+            found = set(mask_files(folder))
+            stems = found if stems is None else stems & found
+    if regions.boxes is not None:
+        if regions.boxes.is_dir():
+            found = {path.stem for path in regions.boxes.glob("*.xml")}
+        else:
+            found = {Path(name).stem for name in read_boxes(regions.boxes)}
+        stems = found if stems is None else stems & found
+    return frozenset(stems or ())
+
+
+def _look(
+    stored: Stored, material: Material, positions: Int[np.ndarray, " chosen"], node: str | None
+) -> _Explained:
+    """Decode the chosen images and find what they were called."""
+    table = material.table.subset(positions)
+    pixels = ImageBatches(table).take(np.arange(len(table))).pixels
+    device = next(stored.model.parameters()).device
+    with torch.inference_mode():
+        log_p = torch.cat([stored.model(part.to(device)) for part in pixels.split(32)]).double().cpu().numpy()
+    taxonomy = stored.taxonomy
+    called = decode(np.exp(log_p), taxonomy, stored.config.evaluation.rule)
+    captions = tuple(
+        f"{material.cohort.labels[position]}, called {taxonomy.nodes[code]}"
+        for position, code in zip(positions, called, strict=True)
+    )
+    codes = called if node is None else np.full(len(table), taxonomy.index(node))
+    return _Explained(table, material.cohort.patients[positions], pixels.to(device), codes, captions)
+
+
+def _targets(taxonomy: Taxonomy, codes: Int[np.ndarray, " image"], *, against: bool, only: bool) -> Targets:
+    """Return the nodes of each path, or the node alone."""
+
+    def row(code: int) -> Sequence[NodeTarget]:
+        if only:
+            return (NodeTarget(code, siblings(taxonomy, code) if against else ()),)
+        return path_targets(taxonomy, code, against_siblings=against)
+
+    return Targets.from_rows([row(int(code)) for code in codes], taxonomy.nodes)
+
+
+def _maps(
+    stored: Stored, explained: _Explained, settings: SaliencySettings, node: str | None
+) -> SaliencyMaps:
+    targets = _targets(
+        stored.taxonomy, explained.codes, against=settings.against_siblings, only=node is not None
+    )
+    names = tuple(map(str, explained.table.names))
+    if isinstance(stored.model, ImageClassifier):
+        return explain_images(stored.model, explained.pixels, targets, settings=settings, images=names)
+    return _maps_of_parents(stored.model, explained, targets, settings, names)
+
+
+def _maps_of_parents(
+    model: ParentNetworks,
+    explained: _Explained,
+    targets: Targets,
+    settings: SaliencySettings,
+    names: tuple[str, ...],
+) -> SaliencyMaps:
+    """Make each map with the model of the target's parent; a child stands against its siblings by construction."""
+    taxonomy = model.taxonomy
+    values: np.ndarray | None = None
+    first: SaliencyMaps | None = None
+    for parent in taxonomy.inner:
+        children = taxonomy.children_of(taxonomy.index(parent))
+        place = {child: number for number, child in enumerate(children, start=1)}
+        of_parent = np.isin(targets.nodes, children)
+        images = np.flatnonzero(of_parent.any(axis=1))
+        if len(images) == 0:
+            continue
+        rows = [
+            [NodeTarget(place[node]) for node in targets.nodes[image] if node in place] for image in images
+        ]
+        network = model.network_of(parent)
+        own = Targets.from_rows(rows, [parent, *(taxonomy.nodes[child] for child in children)])
+        first = explain_images(network, explained.pixels[images], own, settings=settings)
+        if values is None:
+            values = np.full(
+                (*targets.nodes.shape, *first.values.shape[2:]), np.nan, dtype=first.values.dtype
+            )
+        values[images, of_parent[images].argmax(axis=1)] = first.values[:, 0]
+    assert first is not None
+    assert values is not None
+    return SaliencyMaps(values, targets, names, settings.method, first.image_size)
+
+
+def _write_panels(run: Run, explained: _Explained, maps: SaliencyMaps) -> None:
+    """Draw contact sheets of a few images each, and list them."""
+    images = np.stack([explained.table.read_sized(n) for n in range(len(explained.table))])
+    listed = []
+    for start in range(0, len(images), _PER_PANEL):
+        chosen = np.arange(start, min(start + _PER_PANEL, len(images)))
+        part = SaliencyMaps(
+            maps.values[chosen],
+            maps.targets.take(chosen),
+            maps.images[start : start + _PER_PANEL],
+            maps.method,
+            maps.image_size,
+        )
+        name = f"explain/panel_{start // _PER_PANEL:02d}.png"
+        sheet = contact_sheet(images[chosen], part, captions=[explained.captions[n] for n in chosen])
+        run.write_bytes(name, png_bytes(sheet))
+        listed.append({"picture": name, "caption": "; ".join(explained.table.names[chosen].tolist())})
+    run.write_json("explain/panels.json", listed)
+
+
+# ---- scores against regions -----------------------------------------------------------------------------------------
+
+
+def _region_scores(
+    explained: _Explained, maps: SaliencyMaps, regions: Regions, stored: Stored
+) -> list[Score]:
+    """Score the map of the last node of each path against the cell, beside maps of noise."""
+    if regions.is_empty:
+        return []
+    found = _masks(explained, regions)
+    deepest = _deepest(maps.targets)
+    noise = random_maps(len(deepest), 1, maps.values.shape[2:], maps.image_size, seed=derive_seed(0, "noise"))
+    subjects = {
+        maps.method: maps.at_image_size()[np.arange(len(deepest)), deepest],
+        "random map": noise[:, 0],
+    }
+    scores: list[Score] = []
+    for subject, values in subjects.items():
+        rows = [_against(values[n], found[n]) for n in range(len(found))]
+        numbers = {key: (np.array([row[key] for row in rows]), _SHARE) for key in rows[0]}
+        scores += mean_scores(
+            numbers,
+            explained.patients,
+            explained.codes,
+            subject=subject,
+            level=stored.config.evaluation.level,
+            seed=stored.config.seed,
+        )
+    return scores
+
+
+def _against(values: Float[np.ndarray, "height width"], masks: dict[str, np.ndarray]) -> dict[str, float]:
+    cell = localisation(values, masks["cell"])
+    row = {
+        "pointing": cell.pointing,
+        "pointing_by_chance": cell.pointing_by_chance,
+        "energy_inside": cell.energy,
+        "energy_by_chance": cell.energy_by_chance,
+        "iou": cell.iou,
+    }
+    if "nucleus" in masks:
+        ordered = {"nucleus": masks["nucleus"], "cytoplasm": masks["cell"]}
+        shares, areas = region_shares(values, ordered), area_shares(ordered, values.shape)  # type: ignore[arg-type]
+        row |= {f"{name}_share": share for name, share in shares.items()}
+        row |= {f"{name}_area": share for name, share in areas.items()}
+    return row
+
+
+def _masks(explained: _Explained, regions: Regions) -> list[dict[str, Bool[np.ndarray, "height width"]]]:
+    """Return cell and nucleus of each image at the working size."""
+    table = explained.table
+    cells = mask_files(regions.cells) if regions.cells is not None else {}
+    nuclei = mask_files(regions.nuclei) if regions.nuclei is not None else {}
+    boxes = _boxes(regions)
+    found = []
+    for name, (width, height) in zip(table.names, table.sizes, strict=True):
+        stem, masks = Path(str(name)).stem, {}
+        if cells:
+            masks["cell"] = read_mask(cells[stem])
+        elif boxes:
+            masks["cell"] = box_mask(boxes[stem], (int(height), int(width)), regions.objects)
+        if nuclei:
+            masks["nucleus"] = read_mask(nuclei[stem])
+            masks.setdefault("cell", masks["nucleus"])
+        found.append({key: fit_mask(mask, table.shape, table.settings.fit) for key, mask in masks.items()})
+    return found
+
+
+def _boxes(regions: Regions) -> dict[str, Any]:
+    if regions.boxes is None:
+        return {}
+    if regions.boxes.is_dir():
+        return {path.stem: read_voc(path) for path in sorted(regions.boxes.glob("*.xml"))}
+    return {Path(name).stem: boxes for name, boxes in read_boxes(regions.boxes).items()}
+
+
+def _deepest(targets: Targets) -> Int[np.ndarray, " image"]:
+    """Return the place of the last target of each image."""
+    return targets.exists.sum(axis=1) - 1
+
+
+# ---- whether maps are true ------------------------------------------------------------------------------------------
+
+
+def _faithfulness(
+    stored: Stored, explained: _Explained, maps: SaliencyMaps, settings: SaliencySettings
+) -> list[Score]:
+    """Score deletion and insertion of the last node of each path, beside maps of noise."""
+    chosen = np.arange(min(_N_FAITHFUL, len(explained.codes)))
+    deepest = _deepest(maps.targets)[chosen]
+    rows = [(NodeTarget(int(maps.targets.nodes[n, d])),) for n, d in zip(chosen, deepest, strict=True)]
+    targets = Targets.from_rows(rows, stored.taxonomy.nodes)
+    noise = random_maps(len(chosen), 1, maps.values.shape[2:], maps.image_size, seed=derive_seed(1, "noise"))
+    subjects = {maps.method: maps.at_image_size()[chosen, deepest][:, None], "random map": noise}
+    scores: list[Score] = []
+    for subject, values in subjects.items():
+        curves = perturbation_curves(
+            stored.model, explained.pixels[chosen], targets, values.astype(np.float32), fill="blur"
+        )
+        numbers = {
+            "deletion_auc": (curves.deletion_auc[:, 0], _COSTLY),
+            "insertion_auc": (curves.insertion_auc[:, 0], _SHARE),
+        }
+        scores += mean_scores(
+            numbers,
+            explained.patients[chosen],
+            explained.codes[chosen],
+            subject=subject,
+            level=stored.config.evaluation.level,
+            seed=stored.config.seed,
+        )
+    return scores
+
+
+def _randomisation(
+    stored: Stored, explained: _Explained, maps: SaliencyMaps, settings: SaliencySettings
+) -> dict[str, Any]:
+    """Return how much of the maps is left when the weights are shuffled, from the head down."""
+    chosen = np.arange(min(_N_RANDOMISED, len(explained.codes)))
+    model, codes = stored.model, explained.codes[chosen]
+    taxonomy = stored.taxonomy
+    if isinstance(model, ParentNetworks):
+        model, codes = _root_network(model, codes)
+        taxonomy = model.head.taxonomy  # type: ignore[assignment]
+    targets = _targets(taxonomy, codes, against=settings.against_siblings, only=True)
+    quiet = settings.replace(empty="nan")
+
+    def made(classifier: Any) -> Float[np.ndarray, "image target row column"]:
+        return explain_images(classifier, explained.pixels[chosen], targets, settings=quiet).values
+
+    found = randomisation_check(model, made, seed=stored.config.seed)
+    with np.errstate(invalid="ignore"):
+        means = [None if np.isnan(part).all() else float(np.nanmean(part)) for part in found.correlations]
+    return {"parts": list(found.parts), "correlations": means, "n_images": len(chosen)}
+
+
+def _root_network(
+    model: ParentNetworks, codes: Int[np.ndarray, " image"]
+) -> tuple[ImageClassifier, Int[np.ndarray, " image"]]:
+    """Return the model of the root and the child of the root above each node."""
+    taxonomy = model.taxonomy
+    children = taxonomy.children_of(0)
+    place = [
+        next(n for n, child in enumerate(children, 1) if taxonomy.ancestors[code, child]) for code in codes
+    ]
+    return model.network_of(taxonomy.root), np.array(place, dtype=np.int64)
