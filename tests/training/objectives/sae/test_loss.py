@@ -1,7 +1,6 @@
 """The sparse loss and its gradients are those of the plain dense autoencoder."""
 
 import pytest
-import torch
 
 from trilineage.training.objectives.sae import auxiliary
 from trilineage.training.objectives.sae import loss as module
