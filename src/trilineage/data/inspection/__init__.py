@@ -1,0 +1,1 @@
+"""Images looked through before they are learned from: duplicates, hidden acquisitions, leaks, unreadable files."""
