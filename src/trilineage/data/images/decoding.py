@@ -12,13 +12,33 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from trilineage.core.errors import ImageError
 from trilineage.data.images.settings import LARGEST_PIXELS, Fit
 
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "MPO")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
 """What Pillow may open: formats of pixels only, none that can draw or run anything."""
+
+_READERS = (
+    JpegImagePlugin.JpegImageFile,
+    PngImagePlugin.PngImageFile,
+    TiffImagePlugin.TiffImageFile,
+    BmpImagePlugin.BmpImageFile,
+    WebPImagePlugin.WebPImageFile,
+    GifImagePlugin.GifImageFile,
+)
+"""Pillow's readers of these formats; importing them is what makes Pillow know them."""
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".gif"})
 """File names that are taken for images, in lower case."""
@@ -71,7 +91,7 @@ class ImageHeader(NamedTuple):
     height: int
     """Pixels from top to bottom, after the camera's turn is undone."""
     format: str
-    """JPEG, PNG, TIFF, BMP, WEBP, GIF or MPO."""
+    """JPEG (MPO: several of them), PNG, TIFF, BMP, WEBP or GIF."""
 
 
 def probe(data: bytes, *, max_pixels: int = LARGEST_PIXELS, decode: bool = False) -> ImageHeader:
@@ -127,21 +147,28 @@ def decode_sized(
     """
     try:
         image = _opened(data, max_pixels)
-        if _orientation(image) == 1:
-            image.draft("RGB", _needed_size(image.size, shape, fit))
-        return fitted(_as_colour(image), shape, fit)
+        if _orientation(image) != 1:
+            return fitted(_as_colour(image), shape, fit)
+        size = image.size
+        image.draft("RGB", _needed_size(size, shape, fit))
+        return fitted(_as_colour(image), shape, fit, size=size)
     except _DAMAGED as error:
         raise _unreadable(error) from error
 
 
-def fitted(image: Image.Image, shape: tuple[int, int], fit: Fit) -> UInt8[np.ndarray, "height width 3"]:
-    """Bring a colour image to a working size (height, width); see `ImageDataSettings.fit`."""
+def fitted(
+    image: Image.Image, shape: tuple[int, int], fit: Fit, *, size: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Bring a colour image to a working size (height, width); see `ImageDataSettings.fit`.
+
+    `size` (width, height) is what the image measured before it was decoded smaller, which settles its proportions.
+    """
     height, width = shape
     if image.size == (width, height):
         return np.array(image)
     if fit == "pad":
-        return _padded(image, shape)
-    box = _middle_box(image.size, shape) if fit == "crop" else None
+        return _padded(image, shape, size or image.size)
+    box = _middle_box(image.size, size or image.size, shape) if fit == "crop" else None
     return np.array(image.resize((width, height), Image.Resampling.BILINEAR, box=box))
 
 
@@ -162,7 +189,7 @@ def _unreadable(error: BaseException) -> ImageError:
     if isinstance(error, ImageError):
         return error
     if isinstance(error, UnidentifiedImageError):
-        return ImageError("not an image", allowed=", ".join(FORMATS[:-1]))
+        return ImageError("not an image", allowed=", ".join(FORMATS))
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return ImageError("too many pixels", seen=str(error).partition(" pixels")[0], allowed=LARGEST_PIXELS)
     return ImageError("damaged or cut short", seen=str(error)[:120] or type(error).__name__)
@@ -211,12 +238,14 @@ def _on_white(image: Image.Image) -> Image.Image:
     return paper
 
 
-def _middle_box(size: tuple[int, int], shape: tuple[int, int]) -> tuple[float, float, float, float]:
+def _middle_box(
+    here: tuple[int, int], size: tuple[int, int], shape: tuple[int, int]
+) -> tuple[float, float, float, float]:
     """Return the largest box in the middle of an image (width, height) with the proportions of `shape`."""
     scale = min(size[0] / shape[1], size[1] / shape[0])
-    width, height = shape[1] * scale, shape[0] * scale
-    left, top = (size[0] - width) / 2, (size[1] - height) / 2
-    return left, top, left + width, top + height
+    width, height = shape[1] * scale * here[0] / size[0], shape[0] * scale * here[1] / size[1]
+    left, top = max((here[0] - width) / 2, 0.0), max((here[1] - height) / 2, 0.0)
+    return left, top, min(left + width, here[0]), min(top + height, here[1])
 
 
 def _needed_size(size: tuple[int, int], shape: tuple[int, int], fit: Fit) -> tuple[int, int]:
@@ -228,11 +257,13 @@ def _needed_size(size: tuple[int, int], shape: tuple[int, int], fit: Fit) -> tup
     return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
 
 
-def _padded(image: Image.Image, shape: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:
+def _padded(
+    image: Image.Image, shape: tuple[int, int], size: tuple[int, int]
+) -> UInt8[np.ndarray, "height width 3"]:
     """Scale the whole image into the working size and fill the rest with the median colour of its border."""
-    scale = min(shape[1] / image.size[0], shape[0] / image.size[1])
-    width = min(max(round(image.size[0] * scale), 1), shape[1])
-    height = min(max(round(image.size[1] * scale), 1), shape[0])
+    scale = min(shape[1] / size[0], shape[0] / size[1])
+    width = min(max(round(size[0] * scale), 1), shape[1])
+    height = min(max(round(size[1] * scale), 1), shape[0])
     inner = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
     border = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
     pixels = np.empty((*shape, 3), np.uint8)

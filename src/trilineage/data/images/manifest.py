@@ -1,8 +1,7 @@
 """Images listed in a CSV table: one row per file, with label, patient, site, split and whatever else is known."""
 
 import csv
-import os
-from collections.abc import Sequence
+import posixpath
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +36,8 @@ def read_manifest(path: Path, settings: ImageDataSettings) -> Listing:
     """List the images of a CSV or TSV table.
 
     A path is looked for below the root as written; else as `images/<path>`, `images/<label>/<path>` and
-    `<label>/<path>`; else by its file name (with or without its ending) anywhere below the root. Rows whose file is not
-    there are left out and counted.
+    `<label>/<path>`; else by its file name (with or without its ending) anywhere below the root, in a folder of the
+    same name if the path has one. Rows whose file is not there are left out and counted.
 
     Raises
     ------
@@ -56,10 +55,10 @@ def read_frame(frame: pd.DataFrame, settings: ImageDataSettings, *, root: Path, 
     """List the images of a table that is already read; see `read_manifest`."""
     column = _path_column(frame, settings, where)
     written = frame[column].fillna("").astype(str).str.strip()
-    _refuse_outside(written, root, where)
+    places = _below(written, root, where)
     refuse_duplicates(written.to_numpy(dtype=str), where)
-    paths = _found(written, frame, root)
-    is_there = np.array([path is not None for path in paths], dtype=np.bool_)
+    found = _found(places, frame, root)
+    is_there = np.array([name != "" for name in found], dtype=np.bool_)
     refuse_empty(
         int(is_there.sum()),
         root,
@@ -69,12 +68,12 @@ def read_frame(frame: pd.DataFrame, settings: ImageDataSettings, *, root: Path, 
     notes = (
         (f"{n_absent:,} of {len(frame):,} rows of {where} name files that are not there",) if n_absent else ()
     )
-    found = [path for path in paths if path is not None]
+    names = [name for name in found if name]
     listing = listing_from_frame(
         frame.loc[is_there].reset_index(drop=True),
         settings,
-        names=[_name(path, root) for path in found],
-        paths=found,
+        names=names,
+        paths=[root / name for name in names],
         taken=(column,),
         notes=notes,
     )
@@ -118,10 +117,14 @@ def _path_column(frame: pd.DataFrame, settings: ImageDataSettings, where: str) -
     return column
 
 
-def _refuse_outside(written: pd.Series, root: Path, where: str) -> None:
-    """Refuse paths that lead out of the root; links below the root are followed, for whoever made them meant them."""
-    base = str(root.absolute())
-    outside = [path for path in written if not _is_below(path, base)]
+def _below(written: pd.Series, root: Path, where: str) -> list[str]:
+    """Return each path as it lies below the root; refuse those that lead out of it.
+
+    Links below the root are followed: whoever made them meant them.
+    """
+    base = posixpath.normpath(root.absolute().as_posix()).rstrip("/") + "/"
+    places = [_one_below(text.replace("\\", "/"), base) for text in written]
+    outside = [text for text, place in zip(written, places, strict=True) if place is None]
     if outside:
         raise FormatError(
             f"{where} names files outside its folder",
@@ -129,64 +132,68 @@ def _refuse_outside(written: pd.Series, root: Path, where: str) -> None:
             allowed=f"paths below {root}",
             remedy="correct the paths, or set root to the folder they start from",
         )
+    return [place for place in places if place is not None]
 
 
-def _is_below(path: str, base: str) -> bool:
+def _one_below(path: str, base: str) -> str | None:
+    """Return a path as it lies below the base, empty for the base itself, or None."""
     if "\0" in path:
-        return False
-    base = os.path.normpath(base)
-    target = os.path.normpath(Path(base) / path.replace("\\", "/"))
-    return target == base or target.startswith(base.rstrip(os.sep) + os.sep)
+        return None
+    target = posixpath.normpath(posixpath.join(base, path))
+    if target + "/" == base:
+        return ""
+    return target.removeprefix(base) if target.startswith(base) else None
 
 
-def _found(written: pd.Series, frame: pd.DataFrame, root: Path) -> list[Path | None]:
-    """Return the file of each row, or None."""
-    labels = [frame[name] for name in frame.columns if str(name).lower() in ("class", "label", "diagnosis")]
-    by_name: dict[str, list[Path]] | None = None
-    found: list[Path | None] = []
-    for position, text in enumerate(written):
-        place = _as_written(root, text.replace("\\", "/"), [str(column.iloc[position]) for column in labels])
-        if place is None and text:
-            if by_name is None:
-                by_name = _by_name(image_files(root))
-            place = _only(by_name.get(Path(text.replace("\\", "/")).name.lower(), []), text)
-        found.append(place)
+def _found(places: list[str], frame: pd.DataFrame, root: Path) -> list[str]:
+    """Return the file of each row as it lies below the root, empty where there is none; the root is walked once."""
+    columns = [name for name in frame.columns if str(name).lower() in ("class", "label", "diagnosis")]
+    folders = [[_folder(label) for label in frame[name].fillna("").astype(str)] for name in columns]
+    files = [path.relative_to(root).as_posix() for path in image_files(root)]
+    here, by_name = set(files), _by_name(files)
+    found = []
+    for place, *labels in zip(places, *folders, strict=True):
+        tried = [place, f"images/{place}"]
+        tried += [f"{folder}{label}/{place}" for label in labels if label for folder in ("images/", "")]
+        name = next((path for path in tried if path in here), "")
+        found.append(name or _only(_alike(by_name, place), place))
     return found
 
 
-def _name(path: Path, root: Path) -> str:
-    return Path(os.path.relpath(path, root)).as_posix()
+def _folder(label: str) -> str:
+    """Return a label that can name a folder, or nothing."""
+    return "" if "/" in label or "\0" in label or label in (".", "..") else label
 
 
-def _as_written(root: Path, text: str, labels: Sequence[str]) -> Path | None:
-    if not text:
-        return None
-    inside = [
-        label for label in labels if label and not set(label) & {"/", "\\", "\0"} and label not in (".", "..")
-    ]
-    tried = [root / text, root / "images" / text]
-    tried += [root / folder / label / text for label in inside for folder in ("images", ".")]
-    return next((path for path in tried if path.is_file()), None)
-
-
-def _by_name(files: list[Path]) -> dict[str, list[Path]]:
+def _by_name(files: list[str]) -> dict[str, list[str]]:
     """Return the files by their names in lower case, with and without their endings."""
-    table: dict[str, list[Path]] = {}
+    table: dict[str, list[str]] = {}
     for path in files:
-        for name in {path.name.lower(), path.stem.lower()}:
-            table.setdefault(name, []).append(path)
+        name = posixpath.basename(path).lower()
+        for key in {name, posixpath.splitext(name)[0]}:
+            table.setdefault(key, []).append(path)
     return table
 
 
-def _only(paths: list[Path], text: str) -> Path | None:
-    if len(paths) > 1:
+def _alike(by_name: dict[str, list[str]], place: str) -> list[str]:
+    """Return the files of a name that lie in a folder of the name that was written, or in any where none was."""
+    folder, name = posixpath.split(place.lower())
+    wanted = posixpath.basename(folder)
+    files = by_name.get(name, [])
+    return [
+        path for path in files if not wanted or posixpath.basename(posixpath.dirname(path.lower())) == wanted
+    ]
+
+
+def _only(files: list[str], place: str) -> str:
+    if len(files) > 1:
         raise FormatError(
-            f"the name {text!r} could be several files",
-            seen=shown(paths, limit=3),
+            f"the name {place!r} could be several files",
+            seen=shown(files, limit=3),
             allowed="a name that occurs once, or a path below the root",
             remedy="write the paths into the manifest",
         )
-    return paths[0] if paths else None
+    return files[0] if files else ""
 
 
 def is_manifest(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from trilineage.core.config import Settings
 
@@ -46,7 +46,7 @@ class ImageDataSettings(Settings):
     """Largest number of pixels of an image; larger ones are unreadable and are never decoded."""
     min_size: int = Field(default=8, ge=1)
     """Smallest width and height of an image, in pixels; a smaller one is refused."""
-    size: tuple[int, int] | int = 224
+    size: PositiveInt | tuple[PositiveInt, PositiveInt] = 224
     """Working size in pixels: one number for a square, or height and width."""
     fit: Fit = "squash"
     """How an image comes to the working size: both sides scaled on their own (`squash`), the largest middle part of
