@@ -62,7 +62,7 @@ def weighted_kappa(
     rows, columns = counts.sum(axis=-1), counts.sum(axis=-2)
     expected = ratio(((rows @ weights) * columns).sum(axis=-1), counts.sum(axis=(-2, -1)))
     tiny = 1e-12 * counts.sum(axis=(-2, -1))
-    return 1.0 - ratio(observed, np.where(expected > tiny, expected, 0.0))
+    return np.asarray(1.0 - ratio(observed, np.where(expected > tiny, expected, 0.0)))
 
 
 def fleiss_kappa(

@@ -1,7 +1,7 @@
 """Labels that people gave the same images: tables of readers, read from CSV files."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from trilineage.core.registry import nearest_remedy
 
 ITEM_COLUMNS = ("image", "item", "sample", "file", "img_name", "name", "path")
 """Names under which the column of images is looked for, in this order."""
+
+Texts = Sequence[str] | Shaped[np.ndarray, " _"]
+"""Texts in a list or an array."""
 
 MAX_CATEGORIES = 1000
 """Labels above which a column is no column of labels."""
@@ -36,10 +39,10 @@ class ReaderTable:
     @classmethod
     def of(
         cls,
-        items: Sequence[str],
-        labels: dict[str, Sequence[str]],
+        items: Texts,
+        labels: Mapping[str, Texts],
         *,
-        patients: Sequence[str] | None = None,
+        patients: Texts | None = None,
     ) -> "ReaderTable":
         """Make a table from the labels of each reader in the order of the items; "" where there is none."""
         columns = [np.array([str(label).strip() for label in given]) for given in labels.values()]
@@ -59,7 +62,7 @@ class ReaderTable:
         codes = self.codes[:, self.readers.index(reader)]
         return np.where(codes < 0, "", np.array([*self.categories, ""])[codes])
 
-    def with_reader(self, name: str, items: Sequence[str], labels: Sequence[str]) -> "ReaderTable":
+    def with_reader(self, name: str, items: Texts, labels: Texts) -> "ReaderTable":
         """Return the table with one more reader (a model, say); items it does not know stay without its label."""
         given = dict(zip(map(str, items), map(str, labels), strict=True))
         columns = {reader: self.labels_of(reader).tolist() for reader in self.readers}

@@ -110,9 +110,11 @@ def labelled_nodes(prediction: NodePrediction) -> tuple[Bool[np.ndarray, " sampl
     return is_known, f"{n_left_out} samples without label left out" if n_left_out else ""
 
 
-def samples_at(prediction: NodePrediction, keep: Bool[np.ndarray, " sample"]) -> NodePrediction:
-    """Return some of the samples."""
-    if keep.all():
+def samples_at(
+    prediction: NodePrediction, keep: Bool[np.ndarray, " sample"] | Int[np.ndarray, " chosen"]
+) -> NodePrediction:
+    """Return some of the samples, by a mask or by positions."""
+    if keep.dtype == np.bool_ and keep.all():
         return prediction
     return replace(
         prediction,
