@@ -70,7 +70,7 @@ def heat_colours(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*sha
     Examples
     --------
     >>> heat_colours(np.array([0.0, 1.0])).tolist()
-    [[15, 21, 46], [255, 249, 199]]
+    [[18, 18, 67], [255, 244, 154]]
     """
     return _colours(values, HEAT)
 
