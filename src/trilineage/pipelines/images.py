@@ -15,8 +15,11 @@ Read from top to bottom. The modules it uses, in the order of the work:
     _images.fold                        the five above for one split
     evaluation.hierarchy.scores, evaluation.hierarchy.tables
     _images.scores                      the model beside the majority, per image, patient and site
+    evaluation.hierarchy.conformal, evaluation.hierarchy.novelty, evaluation.hierarchy.sites
+    _images.trust                       sets, likeness to training, stains, self-test
     core.artifacts                      the Run
-    _images.store                       what is written to the Run, and read back
+    _images.store, _images.pictures     what is written to the Run, and read back
+    _images.predict, _images.explain, _images.compare, _images.agree    what is done with it
 
 References
 ----------
@@ -26,13 +29,15 @@ patient is the unit of splits, scores, weights and intervals.
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trilineage.core.artifacts import Run
 from trilineage.data.splits import Split
 from trilineage.explain.saliency.methods import SaliencySettings
+from trilineage.pipelines._images.agree import agree_with_readers
+from trilineage.pipelines._images.compare import compare_variants
 from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.explain import Regions, explain_run
 from trilineage.pipelines._images.fold import Fold, fit_fold, whole_split
@@ -46,7 +51,7 @@ from trilineage.pipelines._runs import FINAL, fold_name
 from trilineage.training.distributed import main_process_first
 from trilineage.training.place import Place, choose_place
 
-__all__ = ["Config", "Diagnosis", "Regions", "explain", "fit", "predict"]
+__all__ = ["Config", "Diagnosis", "Regions", "agree", "compare", "explain", "fit", "predict"]
 
 logger = logging.getLogger(__name__)
 
@@ -186,3 +191,44 @@ def explain(
         regions=regions or Regions(),
         device=device,
     )
+
+
+def compare(
+    config: Config,
+    out: Path | str,
+    *,
+    vary: Mapping[str, Sequence[Any]] | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> Run:
+    """Fit one model per combination of options on the same splits and compare them over the same patients.
+
+    Parameters
+    ----------
+    vary
+        Values by dotted option; several options make a grid. None compares the published ones: flat, base and
+        multilabel hierarchical, each with ViT-Small and ConvNeXt-Tiny.
+    """
+    return compare_variants(config, Path(out), vary=vary, device=device, overwrite=overwrite, fit=fit)
+
+
+def agree(run: Run | Path | str, readers: Path | str, *, columns: Mapping[str, Any] | None = None) -> Run:
+    """Measure the agreement of readers with each other, with the labels and with the model on its test images.
+
+    Written to `agreement/` of the Run: Cohen's kappa of every two, weighted by clinical cost too, Fleiss' of all.
+
+    Parameters
+    ----------
+    readers
+        CSV with one row per image and reader, or one column per reader.
+    columns
+        Columns by what they hold, as `item`, `reader`, `label`, `readers`, `patient` of `read_reader_table`.
+
+    Raises
+    ------
+    CohortError
+        The readers have read none of the test images.
+    LabelError
+        A reader's label is no node.
+    """
+    return agree_with_readers(run, Path(readers), columns=dict(columns or {}))

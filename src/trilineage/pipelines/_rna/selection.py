@@ -1,8 +1,6 @@
 """Options chosen by patient-grouped cross-validation inside the training part of a split."""
 
-import itertools
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +13,7 @@ from trilineage.evaluation.metrics import classification_metrics
 from trilineage.pipelines._rna.config import Config
 from trilineage.pipelines._rna.fold import fit_fold
 from trilineage.pipelines._rna.material import Material
+from trilineage.pipelines._variants import combinations, named
 from trilineage.training.place import Place
 
 logger = logging.getLogger(__name__)
@@ -84,17 +83,3 @@ def value_of(config: Config, key: str, written: str) -> Any:
     for name in key.split("."):
         node = getattr(node, name)
     return node
-
-
-def combinations(vary: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Return every combination of the values, the first of each option first."""
-    return [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
-
-
-def named(candidate: Mapping[str, Any]) -> str:
-    """Name a combination: `classifier.dropout=0.1, autoencoder.n_latent=128`."""
-    return ", ".join(f"{key}={_shown(value)}" for key, value in candidate.items())
-
-
-def _shown(value: Any) -> str:
-    return "x".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

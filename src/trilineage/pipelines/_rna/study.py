@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 
 from trilineage.core.artifacts import Run
-from trilineage.core.errors import ConfigError
 from trilineage.core.files import sha256_file
 from trilineage.core.records import Comparison, Prediction, Score, Unit
 from trilineage.core.seeding import derive_seed
 from trilineage.evaluation.comparison import compare_predictions
 from trilineage.pipelines._rna.config import Config
-from trilineage.pipelines._rna.selection import combinations, named
+from trilineage.pipelines._variants import (
+    combinations,
+    named,
+    require_variants,
+    under_variant,
+    variant_folder,
+    variant_table,
+)
 from trilineage.training.distributed import Processes, choose_device, join_processes, main_process_first
 
 KIND = "rna.study"
@@ -33,10 +39,7 @@ def study_variants(
 ) -> Run:
     """Fit every combination and compare each with the first; see `trilineage.rna.study`."""
     candidates = combinations(vary)
-    if not vary or any(not values for values in vary.values()):
-        raise ConfigError(
-            "nothing to vary", allowed="KEY=VALUE,VALUE", remedy="name an option with its values"
-        )
+    require_variants(vary)
     variants = {named(candidate): config.replace(**candidate) for candidate in candidates}
     processes = join_processes(choose_device(device))
     study = _open_study(config, out, processes, overwrite=overwrite)
@@ -44,14 +47,16 @@ def study_variants(
     predictions: dict[str, Prediction] = {}
     for number, (name, variant) in enumerate(variants.items()):
         logger.info("variant %d of %d: %s", number + 1, len(variants), name)
-        run = fit(variant, out / "variants" / f"{number:02d}", device=device, baselines=number == 0)
+        run = fit(variant, out / variant_folder(number), device=device, baselines=number == 0)
         predictions[name] = run.predictions()
-        scores += [_renamed(score, name) for score in run.scores() if score.subject == "model" or number == 0]
+        scores += [
+            under_variant(score, name) for score in run.scores() if score.subject == "model" or number == 0
+        ]
     with main_process_first(processes):
         if processes.is_main:
             study.add_scores(scores)
             study.add_comparisons(_differences(predictions, scores, config))
-            study.write_table("variants.csv", _variant_table(variants, candidates))
+            study.write_table("variants.csv", variant_table(list(variants), candidates))
             study.finish()
     return Run.open(out)
 
@@ -65,11 +70,6 @@ def _open_study(config: Config, out: Path, processes: Processes, *, overwrite: b
         if processes.is_main:
             return Run.create(out, kind=KIND, config=config, seed=config.seed, data=data, overwrite=overwrite)
     return Run.open(out, kind=KIND)
-
-
-def _renamed(score: Score, name: str) -> Score:
-    values = score.to_dict()
-    return Score(**{**values, "subject": name if score.subject == "model" else score.subject})
 
 
 def _differences(
@@ -95,15 +95,3 @@ def _differences(
                 population=population,
             )
     return rows
-
-
-def _variant_table(
-    variants: Mapping[str, Config], candidates: Sequence[Mapping[str, Any]]
-) -> dict[str, list[Any]]:
-    table: dict[str, list[Any]] = {
-        "variant": list(variants),
-        "run": [f"variants/{n:02d}" for n in range(len(variants))],
-    }
-    for key in candidates[0]:
-        table[key] = [str(candidate[key]) for candidate in candidates]
-    return table
