@@ -82,7 +82,7 @@ def signed_colours(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*s
 
 def overlay(
     image: UInt8[np.ndarray, "height width 3"],
-    values: Float[np.ndarray, "height width"],
+    values: Float[np.ndarray, "rows columns"],
     style: OverlayStyle | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Lay a map over its image: coloured and opaque where it is high, with a contour round its top part.

@@ -40,7 +40,7 @@ class Localisation:
 
 def localisation(
     values: Float[np.ndarray, "height width"],
-    region: Bool[np.ndarray, "height width"],
+    region: Bool[np.ndarray, "rows columns"],
     *,
     tolerance: float = TOLERANCE,
 ) -> Localisation:
@@ -76,7 +76,7 @@ def localisation(
 
 
 def region_shares(
-    values: Float[np.ndarray, "height width"], regions: Mapping[str, Bool[np.ndarray, "height width"]]
+    values: Float[np.ndarray, "height width"], regions: Mapping[str, Bool[np.ndarray, "rows columns"]]
 ) -> dict[str, float]:
     """Share out the positive evidence of a map among regions; with the background the shares add up to 1.
 
@@ -119,8 +119,8 @@ def _best_overlap(
 
 
 def _refuse_other_size(
-    values: Float[np.ndarray, "_ _"],
-    region: Bool[np.ndarray, "_ _"],
+    values: Float[np.ndarray, "height width"],
+    region: Bool[np.ndarray, "rows columns"],
 ) -> None:
     """Raise unless map and region lie on the same pixels."""
     if values.shape != region.shape:
