@@ -1,4 +1,4 @@
-"""The `trilineage data` commands: simulate blood with known truth."""
+"""The `trilineage data` commands: public data sets listed and fetched, images checked, blood simulated."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,9 +6,78 @@ from typing import Annotated
 import typer
 
 from trilineage.cli import options
-from trilineage.cli.door import door
+from trilineage.cli.door import EXIT_FAILED, door
 
-app = typer.Typer(no_args_is_help=True, help="Data: simulate blood with known truth.")
+app = typer.Typer(
+    no_args_is_help=True, help="Data: find, fetch and check images; simulate blood with known truth."
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+
+
+@app.command("list")
+@door()
+def list_sources(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One data set, with all that is known of it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the public image sets this program can read, with licence, patients and where they are."""
+    from trilineage.cli.datasets import show_sources
+    from trilineage.data.sources.catalogue import SOURCES, sources
+
+    show_sources(
+        sources() if name is None else (SOURCES.get(name),), in_full=name is not None, as_json=as_json
+    )
+
+
+@app.command()
+@door()
+def get(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set of `trilineage data list`.")],
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Folder to put it in; its own folder in the cache unless said."),
+    ] = None,
+    file: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--file", help="Fetch these of its files only, also such as it does not fetch by itself."
+        ),
+    ] = None,
+) -> None:
+    """Fetch a public image set: resumed where it broke off, checked by digest, unpacked."""
+    from trilineage.cli.datasets import show_downloads
+    from trilineage.data.sources.catalogue import SOURCES, fetch_source
+
+    folder, downloads = fetch_source(name, to, files=tuple(file or ()))
+    show_downloads(SOURCES.get(name), folder, downloads)
+
+
+@app.command()
+@door()
+def check(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Folder of images, table (CSV) of images, or .npz file.")
+    ],
+    config: options.Config = None,
+    assignments: options.Set = None,
+    as_json: AsJson = False,
+    is_strict: Annotated[
+        bool, typer.Option("--strict", help="Leave with exit code 1 if there are problems.")
+    ] = False,
+) -> None:
+    """Look through images for unreadable files, duplicates, hidden acquisitions and leaks, and list what was found."""
+    from trilineage.cli.datasets import show_inspection
+    from trilineage.data.inspection.inspect import inspect_images
+    from trilineage.data.inspection.settings import InspectionSettings
+
+    settings = options.configured(InspectionSettings, config, assignments, data__path=path)
+    inspection = inspect_images(settings)
+    show_inspection(inspection, as_json=as_json)
+    if is_strict and inspection.n_problems:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @app.command()

@@ -12,6 +12,8 @@ from trilineage.data.inspection.perceptual import find_alike
 from trilineage.data.inspection.settings import InspectionSettings
 
 MAX_EXAMPLES = 5
+SMALL_SIDE = 48
+"""Pixels below which an image is small."""
 
 
 def exact_duplicates(listing: Listing, looks: Looks) -> tuple[Duplicates, ...]:
@@ -34,14 +36,19 @@ def near_duplicates(
     alike = find_alike(
         looks.greys[chosen],
         distance=settings.near_distance,
-        correlation=settings.near_correlation,
+        correlation=min(settings.near_correlation, settings.small_correlation),
         is_turned_searched=settings.is_turned_searched,
+    )
+    is_small = looks.sizes[chosen].min(axis=1, initial=SMALL_SIDE) < SMALL_SIDE
+    needed = np.where(
+        is_small[alike.first] | is_small[alike.second], settings.small_correlation, settings.near_correlation
     )
     return tuple(
         NearDuplicate(**_told(listing, [int(i), int(j)]), correlation=float(value), is_turned=bool(is_turned))
-        for i, j, value, is_turned in zip(
-            chosen[alike.first], chosen[alike.second], alike.correlation, alike.is_turned, strict=True
+        for i, j, value, is_turned, least in zip(
+            chosen[alike.first], chosen[alike.second], alike.correlation, alike.is_turned, needed, strict=True
         )
+        if value >= least
     )
 
 
@@ -49,20 +56,21 @@ def duplicate_findings(exact: tuple[Duplicates, ...], near: tuple[NearDuplicate,
     """Say what is wrong with duplicates: that they are, that labels contradict each other, that parts share them."""
     n_extra = sum(len(group.names) - 1 for group in exact)
     if exact:
-        yield _finding("duplicate", f"{n_extra:,} images are exact copies of others", exact)
+        yield _finding(
+            "duplicate", f"{_counted(n_extra, 'exact copy', 'exact copies')} of other images", exact
+        )
     if near:
-        yield _finding("near_duplicate", f"{len(near):,} pairs of images show the same", near)
-    for groups, how in ((exact, "the same image"), (near, "two pictures of the same")):
+        yield _finding(
+            "near_duplicate", f"{_counted(len(near), 'pair', 'pairs')} of images that show the same", near
+        )
+    for groups, one, many in ((exact, "image", "images"), (near, "look-alike pair", "look-alike pairs")):
         conflicting = [group for group in groups if group.is_conflicting]
         if conflicting:
-            yield _finding(
-                "conflicting_labels",
-                f"{_times(len(conflicting))} {how} {_verb(conflicting, 'carries', 'carry')} different labels",
-                conflicting,
-            )
+            text = f"{_counted(len(conflicting), one, many)} under different labels"
+            yield _finding("conflicting_labels", text, conflicting)
         across = [group for group in groups if group.is_across_parts]
         if across:
-            yield _finding("leak", f"{_times(len(across))} {how} stands in two parts of the split", across)
+            yield _finding("leak", f"{_counted(len(across), one, many)} in two parts of the split", across)
 
 
 def _told(listing: Listing, positions: list[int]) -> dict[str, tuple[str, ...]]:
@@ -92,9 +100,5 @@ def _shown(group: Duplicates) -> str:
     return (" ~ " if isinstance(group, NearDuplicate) else " = ").join(words)
 
 
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{n:,} times"
-
-
-def _verb(groups: list[Duplicates], one: str, many: str) -> str:
-    return one if isinstance(groups[0], Duplicates) and not isinstance(groups[0], NearDuplicate) else many
+def _counted(n: int, one: str, many: str) -> str:
+    return f"{n:,} {one if n == 1 else many}"

@@ -16,6 +16,8 @@ class InspectionSettings(Settings):
     near_correlation: float = Field(default=0.95, gt=0, le=1)
     """Correlation of grey values, after the best small shift, from which two images count as near duplicates. On PBC
     pairs of one cell reach .98 and more, all other pairs stay below .88."""
+    small_correlation: float = Field(default=0.98, gt=0, le=1)
+    """The same for images of fewer than 48 pixels either way, which hold less to tell them apart by."""
     is_turned_searched: bool = True
     """Whether copies that were turned by right angles or mirrored are looked for too."""
     colour_gap: float = Field(default=10.0, gt=0)

@@ -63,12 +63,10 @@ SOURCE = Source(
     layout=_LAYOUT,
     list_images=list_images,
     files=(_file("bloodmnist.npz", "7053d0359d879ad8a5505303e11de1dc"),),
+    extra_files=(
+        _file("bloodmnist_64.npz", "2b94928a2ae4916078ca51e05b6b800b"),
+        _file("bloodmnist_128.npz", "adace1e0ed228fccda1f39692059dd4c"),
+        _file("bloodmnist_224.npz", "b718ff6835fcbdb22ba9eacccd7b2601"),
+    ),
     caution="The split is random over images; the 17 duplicates of Acevedo et al. are inside.",
 )
-
-LARGER_FILES = {
-    64: _file("bloodmnist_64.npz", "2b94928a2ae4916078ca51e05b6b800b"),
-    128: _file("bloodmnist_128.npz", "adace1e0ed228fccda1f39692059dd4c"),
-    224: _file("bloodmnist_224.npz", "b718ff6835fcbdb22ba9eacccd7b2601"),
-}
-"""The same cells at other sizes (pixels), up to 1.5 GB."""

@@ -6,7 +6,7 @@ import pandas as pd
 
 from trilineage.core.errors import DownloadError
 from trilineage.core.registry import Registry
-from trilineage.data.download import Download, DownloadSettings, cache_folder, download
+from trilineage.data.download import Download, DownloadSettings, RemoteFile, cache_folder, download
 from trilineage.data.sources import (
     acevedo,
     all_idb,
@@ -49,7 +49,11 @@ def read_source(name: str, path: Path | str) -> pd.DataFrame:
 
 
 def fetch_source(
-    name: str, folder: Path | str | None = None, settings: DownloadSettings | None = None
+    name: str,
+    folder: Path | str | None = None,
+    *,
+    files: tuple[str, ...] = (),
+    settings: DownloadSettings | None = None,
 ) -> tuple[Path, list[Download]]:
     """Fetch and unpack a public data set; what is there already is only checked.
 
@@ -59,6 +63,8 @@ def fetch_source(
         Name of the data set.
     folder
         Where to put it; None means a folder of its name in `cache_folder()`.
+    files
+        Names of the files to fetch; none means those that the data set needs.
     settings
         How patient to be.
 
@@ -80,11 +86,20 @@ def fetch_source(
             remedy=source.how_to_get,
         )
     target = Path(folder) if folder is not None else cache_folder() / name
-    downloads = [download(file, target, settings) for file in source.files]
-    for file, here in zip(source.files, downloads, strict=True):
+    wanted = _chosen_files(source, files) if files else source.files
+    downloads = [download(file, target, settings) for file in wanted]
+    for file, here in zip(wanted, downloads, strict=True):
         if file.is_archive:
             _unpack_once(here.path)
     return target, downloads
+
+
+def _chosen_files(source: Source, names: tuple[str, ...]) -> tuple[RemoteFile, ...]:
+    """Return the files of these names, of those it needs and those it offers besides."""
+    known = Registry[RemoteFile](f"file of {source.name}")
+    for file in (*source.files, *source.extra_files):
+        known.register(file.name)(file)
+    return tuple(known.get(name) for name in names)
 
 
 def _unpack_once(archive: Path) -> None:

@@ -44,6 +44,8 @@ class Source:
     """Read a folder of this layout into one row per image: path, label, patient, site, split and finer columns."""
     files: tuple[RemoteFile, ...] = ()
     """What `data get` fetches; empty where there is no public address for a plain download."""
+    extra_files: tuple[RemoteFile, ...] = ()
+    """What `data get --file NAME` can fetch besides: other sizes of the same."""
     how_to_get: str = ""
     """What a person must do where there is no plain download."""
     caution: str = ""
