@@ -29,7 +29,7 @@ class SparseAutoencoder(nn.Module):
     settings
         Which latents are active, and where the weights start.
     seed
-        Decides the random start.
+        Decides the random start; None leaves the weights to be loaded.
     """
 
     token_variance: Tensor
@@ -39,18 +39,15 @@ class SparseAutoencoder(nn.Module):
     steps_silent: Tensor
     """Training steps since each latent was last active."""
 
-    def __init__(self, width: int, settings: SaeSettings, *, seed: int = 0):
+    def __init__(self, width: int, settings: SaeSettings, *, seed: int | None = 0):
         super().__init__()
         self.width, self.settings = width, settings
         n_latents = self.n_latents = settings.n_latents(width)
-        draws = torch.Generator().manual_seed(derive_seed(seed, "sparse autoencoder"))
-        rows = _unit_rows(torch.randn(n_latents, width, generator=draws))
-        self.decoder_weight = nn.Parameter(rows)
-        bound = (6.0 / width) ** 0.5
-        own = torch.empty(n_latents, width)
-        self.encoder_weight = nn.Parameter(
-            rows.clone() if settings.encoder_start == "tied" else own.uniform_(-bound, bound, generator=draws)
-        )
+        decoder, encoder = (torch.empty(n_latents, width) for _ in range(2))
+        if seed is not None:
+            _draw(decoder, encoder, is_tied=settings.encoder_start == "tied", seed=seed)
+        self.decoder_weight = nn.Parameter(decoder)
+        self.encoder_weight = nn.Parameter(encoder)
         self.encoder_bias = nn.Parameter(torch.zeros(n_latents))
         self.decoder_bias = nn.Parameter(torch.zeros(width))
         is_jump = settings.activation == "jump_relu"
@@ -182,6 +179,20 @@ class SaeBundle(nn.Module):
         ]
 
 
-def _unit_rows(rows: Float[Tensor, "latent width"]) -> Float[Tensor, "latent width"]:
-    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return rows / norms.clamp_min(1e-12)
+@torch.no_grad()
+def _draw(
+    decoder: Float[Tensor, "latent width"],
+    encoder: Float[Tensor, "latent width"],
+    *,
+    is_tied: bool,
+    seed: int,
+) -> None:
+    """Fill decoder rows with random directions; the encoder with the same, or as Kaiming uniform does."""
+    draws = torch.Generator().manual_seed(derive_seed(seed, "sparse autoencoder"))
+    decoder.normal_(generator=draws)
+    decoder.div_(torch.linalg.vector_norm(decoder, dim=1, keepdim=True).clamp_min_(1e-12))
+    bound = (6.0 / decoder.shape[1]) ** 0.5
+    if is_tied:
+        encoder.copy_(decoder)
+    else:
+        encoder.uniform_(-bound, bound, generator=draws)

@@ -29,6 +29,8 @@ class SaeSettings(Settings):
     learned threshold per latent with a penalty on the number of active latents."""
     expansion: int = Field(default=64, ge=1)
     """Latents per unit of token width."""
+    latents: int = Field(default=0, ge=0)
+    """Number of latents; 0: `expansion` times the width of the tokens."""
     k: int = Field(default=32, ge=1)
     """Active latents per token (`topk`), or on average (`batch_topk`)."""
     prefixes: tuple[float, ...] = ()
@@ -89,11 +91,11 @@ class SaeSettings(Settings):
         ConfigError
             If more latents are to be active than there are, or two prefixes hold the same latents.
         """
-        n_latents = self.expansion * width
+        n_latents = self.latents or self.expansion * width
         if "topk" in self.activation and self.k > n_latents:
             raise ConfigError(
                 "more latents are to be active than there are",
-                seen=f"k = {self.k} of {n_latents:,} latents ({self.expansion} x width {width})",
+                seen=f"k = {self.k} of {n_latents:,} latents on tokens of width {width}",
                 allowed=f"k of 1 to {n_latents:,}",
                 remedy="lower k or raise expansion",
             )
