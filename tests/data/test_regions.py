@@ -6,7 +6,16 @@ from PIL import Image
 
 from trilineage.core.errors import ColumnError, FormatError
 from trilineage.data.images.decoding import fitted
-from trilineage.data.regions import Box, box_mask, fit_mask, mask_files, read_boxes, read_mask, read_voc
+from trilineage.data.regions import (
+    Box,
+    box_mask,
+    estimated_nucleus,
+    fit_mask,
+    mask_files,
+    read_boxes,
+    read_mask,
+    read_voc,
+)
 
 VOC = """<annotation><object><name>WBC</name><bndbox>
 <xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>2</ymax></bndbox></object></annotation>"""
@@ -126,3 +135,19 @@ def test_what_is_padded_lies_outside_the_mask():
     found = fit_mask(np.ones((10, 20), dtype=bool), (20, 20), "pad")
     assert found.sum() == 10 * 20
     assert found[5:15].all()
+
+
+def test_the_dark_part_of_a_cell_is_its_nucleus():
+    image = np.full((20, 20, 3), 230, dtype=np.uint8)
+    cell, nucleus = np.zeros((2, 20, 20), dtype=bool)
+    cell[4:16, 4:16], nucleus[6:12, 6:12] = True, True
+    noise = np.random.default_rng(0).integers(-15, 15, (20, 20))
+    image[..., 1] = np.where(nucleus, 60, np.where(cell, 170, 230)) + noise
+    image[0, 0] = 0  # dark, but outside the cell
+    np.testing.assert_array_equal(estimated_nucleus(image, cell), nucleus)
+
+
+def test_a_cell_of_one_shade_and_an_empty_one_have_no_nucleus():
+    image = np.full((5, 5, 3), 90, dtype=np.uint8)
+    assert not estimated_nucleus(image, np.ones((5, 5), dtype=bool)).any()
+    assert not estimated_nucleus(image, np.zeros((5, 5), dtype=bool)).any()

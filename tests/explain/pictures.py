@@ -83,12 +83,12 @@ def paths(tree: Taxonomy, nodes: list[str], **options) -> Targets:
     return Targets.from_rows(rows, tree.nodes)
 
 
-def plain_maps(model, pixels: torch.Tensor, targets: Targets, *, relu: bool = True) -> np.ndarray:
+def plain_maps(model, pixels: torch.Tensor, targets: Targets, *, relu: bool = True, layer=None) -> np.ndarray:
     """Grad-CAM by the book: for each target a whole forward and a whole backward with a full graph."""
     found = np.full((*targets.nodes.shape, *model.backbone.spec.grid), np.nan, dtype=np.float32)
     for image, place in zip(*np.nonzero(targets.exists), strict=True):
         kept = {}
-        handle = model.backbone.saliency_layer.register_forward_hook(
+        handle = (layer or model.backbone.saliency_layer).register_forward_hook(
             lambda module, inputs, output, kept=kept: kept.update(output=output)
         )
         log_p = model(pixels[image : image + 1])[0]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from trilineage.core.errors import ColumnError, FormatError, ImageError
@@ -142,6 +142,23 @@ def _resized(
 ) -> Bool[np.ndarray, "rows columns"]:
     """Scale a mask of 0 and 255."""
     return np.array(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=box)) > 127
+
+
+def estimated_nucleus(
+    image: UInt8[np.ndarray, "height width 3"], cell: Bool[np.ndarray, "height width"]
+) -> Bool[np.ndarray, "height width"]:
+    """Return the part of a cell that absorbs much green, as stained nuclei do; for images whose nuclei nobody drew.
+
+    The threshold is Otsu's (1979) on the green channel inside the cell. Dark granules are taken for nucleus.
+    """
+    green = image[..., 1]
+    counts = np.bincount(green[cell], minlength=256).astype(np.float64)
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    sums = np.cumsum(counts * np.arange(256))
+    apart = sums[-1] * below - sums * below[-1]
+    between = np.divide(apart**2, below * above, out=np.zeros(256), where=below * above > 0)
+    return cell & (green <= int(np.argmax(between))) & (between.max() > 0)
 
 
 # ---- boxes ----------------------------------------------------------------------------------------------------------

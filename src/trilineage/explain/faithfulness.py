@@ -66,7 +66,7 @@ def perturbation_curves(
     targets
         As many rows as there are images; the curve is `Targets.probability`.
     maps
-        On the pixels (`SaliencyMaps.at_image_size`); equal values go in the order of the image's rows.
+        On the pixels (`saliency.maps.enlarged`); equal values go in the order of the image's rows.
     fill
         What covers the pixels. RISE deletes to a constant and inserts into a blurred image.
     n_steps

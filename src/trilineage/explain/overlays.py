@@ -143,14 +143,13 @@ def contact_sheet(
         How each map lies over its image.
     """
     style = style or OverlayStyle()
-    values = maps.at_image_size()
     captions = captions or maps.images
     rows = []
     for row, image in enumerate(images):
         cells = [captioned(image, captions[row], style)]
-        for place in range(values.shape[1]):
+        for place, values in enumerate(maps.at_image_size(row)):
             if maps.targets.exists[row, place]:
-                picture = overlay(image, values[row, place], style)
+                picture = overlay(image, values, style)
                 cells.append(captioned(picture, maps.targets.label(row, place), style))
             else:
                 cells.append(np.full_like(cells[0], 255))

@@ -107,6 +107,14 @@ def test_a_layer_after_the_last_mixing_of_places_is_refused(pictures, tree):
         )
 
 
+def test_an_earlier_layer_of_a_class_token_is_mapped_as_by_the_book(pictures, tree):
+    model = built(pictures, "small_vit from its class token", tree)
+    targets, layer = pictures.paths(tree, ["ALL", "normal", "AML"]), model.backbone.blocks[2].norm1
+    found = path_maps(model, images(pictures, model), targets, signed=True, layer=layer).numpy()
+    expected = pictures.plain_maps(model, images(pictures, model), targets, relu=False, layer=layer)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.nanmax(abs(expected)))
+
+
 def test_the_root_has_no_evidence(pictures, tree):
     model = built(pictures, "small_cnn", tree)
     with pytest.raises(ConfigError, match="zero everywhere"):

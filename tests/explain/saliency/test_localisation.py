@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from trilineage.core.errors import ConfigError
-from trilineage.explain.saliency.localisation import area_shares, localisation, region_shares
+from trilineage.explain.saliency.localisation import area_shares, localisation, region_shares, score_maps
+from trilineage.explain.saliency.maps import SaliencyMaps
+from trilineage.explain.saliency.targets import NodeTarget, Targets
 
 
 def square(side: int = 10) -> np.ndarray:
@@ -84,3 +86,16 @@ def test_shares_of_nucleus_cytoplasm_and_background_add_up():
 def test_a_map_and_a_region_of_different_sizes_are_refused():
     with pytest.raises(ConfigError, match=r"\(4, 4\) and \(10, 10\)"):
         localisation(np.ones((4, 4)), square())
+
+
+def test_maps_of_many_images_are_scored_one_by_one():
+    targets = Targets.from_rows(
+        [[NodeTarget(0), NodeTarget(1)], [NodeTarget(1)], [NodeTarget(0)]], ("a", "b")
+    )
+    values = np.random.default_rng(0).random((3, 2, 5, 5)).astype(np.float32)
+    values[~targets.exists] = np.nan
+    maps = SaliencyMaps(values, targets, ("x", "y", "z"), "gradcam", (10, 10))
+    found = score_maps(maps, [square(), square(), None], tolerance=0)
+    expected = localisation(maps.at_image_size(0)[1], square(), tolerance=0).to_dict()
+    assert {name: scores[0, 1] for name, scores in found.items()} == expected
+    assert np.isnan(found["energy"]).tolist() == [[False, False], [False, True], [True, True]]

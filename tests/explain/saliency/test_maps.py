@@ -65,9 +65,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_values_between_the_centres_of_cells_are_interpolated(maps):
-    found = maps.at_image_size()[0, 0]
+    found = maps.at_image_size(0)[0]
     np.testing.assert_allclose(found[:, 0], [0.0, 0.25, 0.75, 1.0])
-    assert np.isnan(maps.at_image_size()[1, 1]).all()
+    assert np.isnan(maps.at_image_size(1)[1]).all()
     assert enlarged(torch.ones(1, 1, 3, 3), (7, 5)).shape == (1, 1, 7, 5)
 
 

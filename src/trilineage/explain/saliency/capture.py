@@ -118,8 +118,9 @@ def read_tokens(backbone: MappedBackbone, layer: nn.Module | None) -> int | None
 class _Tail(TorchFunctionMode):
     """Makes `detach` do nothing and, after the layer, computes only the rows that are read.
 
-    Of the rows of an attention (queries) and of the linear maps after it, which take each token for itself, those that
-    nobody reads are zero. A class-token ViT-S at 384 pixels so takes back a fifth of the cost of three maps.
+    Of the rows of an attention (its queries) and of the linear maps after it, which take each token for itself, those
+    that nobody reads are left at zero: the three maps of a path cost 1.05 forwards of a class-token ViT-S at 384 pixels
+    instead of 1.41. An attention that does not go through torch's fused function is computed whole.
     """
 
     def __init__(self, capture: Capture, n_read_tokens: int | None):
@@ -135,20 +136,21 @@ class _Tail(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Call the function on what matters."""
+        options = kwargs or {}
         if func is Tensor.detach:
             return args[0]
-        is_tail = self.n_read_tokens is not None and bool(self.capture.outputs)
-        if is_tail and func is F.scaled_dot_product_attention and args[3:4] in ((), (None,)):
+        if self.n_read_tokens is None or not self.capture.outputs:
+            return func(*args, **options)
+        is_attention = func is F.scaled_dot_product_attention and len(args) == 3
+        if is_attention and options.get("attn_mask") is None:
             self.has_mixed = True
-            return self._first_rows(func, args, kwargs or {})
-        if is_tail and self.has_mixed and func is F.linear and args[0].ndim == 3:
-            return self._first_rows(func, args, kwargs or {})
-        return func(*args, **(kwargs or {}))
+            return self._first_rows(func, args, options)
+        if self.has_mixed and func is F.linear and args[0].ndim == 3:
+            return self._first_rows(func, args, options)
+        return func(*args, **options)
 
     def _first_rows(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-        """Compute the rows that are read; the others are zero."""
-        if kwargs.get("attn_mask") is not None:
-            return func(*args, **kwargs)
+        """Compute the rows that are read and fill up with zeros."""
         rows = func(args[0][..., : self.n_read_tokens, :], *args[1:], **kwargs)
         return F.pad(rows, (0, 0, 0, args[0].shape[-2] - rows.shape[-2]))
 

@@ -1,13 +1,14 @@
 """Scores of maps against masks: pointing game, energy inside, shares of regions, overlap at the best threshold."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from trilineage.core.errors import ConfigError
+from trilineage.explain.saliency.maps import SaliencyMaps
 
 TOLERANCE = 15
 """Pixels by which the pointing game forgives a miss (Zhang et al. 2018, section 5.1)."""
@@ -73,6 +74,35 @@ def localisation(
         iou=iou,
         threshold=threshold,
     )
+
+
+def score_maps(
+    maps: SaliencyMaps,
+    regions: Sequence[Bool[np.ndarray, "height width"] | None],
+    *,
+    tolerance: float = TOLERANCE,
+) -> dict[str, Float[np.ndarray, "image target"]]:
+    """Score every map of some images against the region of its image: one array per score, by its name.
+
+    Parameters
+    ----------
+    maps
+        Maps on their grid; they are brought to the pixels one image at a time.
+    regions
+        Region of each image at the size the classifier saw; None, or an empty one, gives NaN.
+    tolerance
+        Pixels by which the pointing game forgives a miss.
+    """
+    names = [field.name for field in fields(Localisation)]
+    scores = {name: np.full(maps.targets.nodes.shape, np.nan) for name in names}
+    for image, region in enumerate(regions):
+        if region is None:
+            continue
+        for place, values in enumerate(maps.at_image_size(image)):
+            found = localisation(values, region, tolerance=tolerance)
+            for name, score in found.to_dict().items():
+                scores[name][image, place] = score
+    return scores
 
 
 def region_shares(

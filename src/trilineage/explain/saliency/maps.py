@@ -36,9 +36,9 @@ class SaliencyMaps:
     image_size: tuple[int, int]
     """Height and width of the pixels the classifier saw, which the grid divides."""
 
-    def at_image_size(self) -> Float[np.ndarray, "image target height width"]:
-        """Return the maps on the pixels the classifier saw, bilinear."""
-        return enlarged(torch.as_tensor(self.values), self.image_size).numpy()
+    def at_image_size(self, image: int) -> Float[np.ndarray, "target height width"]:
+        """Return the maps of one image on the pixels the classifier saw, bilinear."""
+        return enlarged(torch.as_tensor(self.values[image : image + 1]), self.image_size)[0].numpy()
 
     def to_bytes(self) -> bytes:
         """Return the maps as an npz file: `values`, `nodes`, `against`, and the rest as JSON in `about`."""

@@ -3,6 +3,7 @@
 import itertools
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -130,7 +131,7 @@ def _map_of(
         copies = image.repeat(len(chunk), 1, 1, 1)
         for copy, (top, bottom, left, right) in zip(copies, chunk.tolist(), strict=True):
             copy[:, top:bottom, left:right] = covered[:, top:bottom, left:right]
-        same = targets.take(torch.zeros(len(chunk), dtype=torch.long).numpy())
+        same = targets.take(np.zeros(len(chunk), dtype=np.int64))
         rows.append(same.evidence(classifier(copies).float()))
     return torch.cat(rows)
 
