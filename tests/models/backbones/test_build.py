@@ -17,7 +17,7 @@ def built(name, size, **options):
 CASES = {
     "small_vit": ("small_vit", 96, (12, 12), 0, 160, "mean"),
     "small_vit, other shape": ("small_vit", (40, 64), (5, 8), 0, 160, "mean"),
-    "small_cnn": ("small_cnn", 28, (7, 7), 0, 192, "mean"),
+    "small_cnn": ("small_cnn", 28, (7, 7), 0, 128, "mean"),
     "class token": ("vit_tiny_patch16_224", 64, (4, 4), 1, 192, "cls"),
     "registers": ("vit_small_patch14_reg4_dinov2", 42, (3, 3), 5, 384, "cls"),
     "convnext": ("convnext_atto", 64, (2, 2), 0, 320, "mean"),

@@ -39,7 +39,7 @@ def test_the_stem_is_cut_like_patches():
 
 
 def test_a_block_of_the_residual_network_begins_as_its_skip():
-    backbone = build_backbone(BackboneSettings(name="small_cnn"), 28).eval()
-    maps = torch.rand(1, 48, 28, 28)
+    block = build_backbone(BackboneSettings(name="small_cnn"), 28).eval().blocks[0]
+    maps = torch.rand(1, 32, 28, 28)
     with torch.no_grad():
-        assert torch.equal(backbone.blocks[0](maps), maps)
+        assert torch.equal(block(maps), torch.relu(block.skip(maps)))

@@ -1,0 +1,157 @@
+"""Prediction of many images: decoded and computed side by side, in order, in memory that does not grow."""
+
+import contextlib
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int
+from pydantic import Field
+from torch import Tensor, nn
+
+from trilineage.core.config import Settings
+from trilineage.models.features import memory_format
+from trilineage.models.image_classifier import ImageClassifier
+
+Load = Callable[[np.ndarray], Tensor]
+"""From positions of images to their pixels (b 3 h w), RGB in [0, 1]; called from several threads."""
+
+logger = logging.getLogger(__name__)
+
+
+class InferenceSettings(Settings):
+    """How images are predicted; none of it changes a probability by more than rounding."""
+
+    batch_size: int = Field(default=8, ge=1)
+    """Images that are computed together. On a CPU more gains nothing and costs memory; give a GPU 64 or more."""
+    workers: int = Field(default=0, ge=0)
+    """Threads that decode images and, on a CPU, compute them, each its own batch on one core; 0: one per core."""
+    compile: bool = False
+    """Compile the network first (needs a C++ compiler; takes minutes, so for many thousand images only). Without a
+    compiler the network runs as it is."""
+
+
+class PredictedBatch(NamedTuple):
+    """Predictions of some images."""
+
+    positions: Int[np.ndarray, " image"]
+    """Positions of the images, in order."""
+    probabilities: Float32[np.ndarray, "image node"]
+    """Probabilities of every node."""
+
+
+def predict_images(
+    classifier: ImageClassifier,
+    load: Load,
+    n_images: int,
+    settings: InferenceSettings | None = None,
+    *,
+    first: int = 0,
+    device: torch.device | str = "cpu",
+) -> Iterator[PredictedBatch]:
+    """Predict images `first` to `n_images`, and give them in order, a batch at a time.
+
+    On a CPU every worker thread takes a batch of its own from decoding to probabilities with one core: cores never
+    wait for each other inside a layer, and one decodes while another computes. On a GPU the workers decode ahead.
+
+    Memory, besides the weights: the pixels and activations of one batch per worker, whatever the number of images; on
+    a GPU the pixels of two batches per worker. The caller may stop early; nothing is left running.
+
+    Parameters
+    ----------
+    classifier
+        Set to evaluation and moved to `device`.
+    load
+        Decodes images.
+    first
+        Where to begin: what a resumed prediction has done already.
+    """
+    settings = settings or InferenceSettings()
+    device = torch.device(device)
+    n_workers = settings.workers or len(os.sched_getaffinity(0))
+    run = _Predictor(classifier, device, is_compiled=settings.compile)
+    is_cpu = device.type == "cpu"
+    tasks = (
+        np.arange(i, min(i + settings.batch_size, n_images))
+        for i in range(first, n_images, settings.batch_size)
+    )
+
+    def work(positions: np.ndarray) -> Any:
+        return run(load(positions)) if is_cpu else load(positions)
+
+    with _one_core_each(is_cpu):
+        for positions, result in _in_order(work, tasks, n_workers):
+            yield PredictedBatch(positions, result if is_cpu else run(result))
+
+
+def _in_order(
+    work: Callable[[np.ndarray], Any], tasks: Iterator[np.ndarray], n_workers: int
+) -> Generator[tuple[np.ndarray, Any], None, None]:
+    """Work on tasks in threads and give the results in the order of the tasks; two per worker are under way."""
+    with ThreadPoolExecutor(n_workers, "predict", initializer=_use_one_core) as pool:
+        try:
+            waiting: deque[tuple[np.ndarray, Future[Any]]] = deque()
+            for task in islice(tasks, 2 * n_workers):
+                waiting.append((task, pool.submit(work, task)))
+            while waiting:
+                done, future = waiting.popleft()
+                result = future.result()
+                for task in islice(tasks, 1):
+                    waiting.append((task, pool.submit(work, task)))
+                yield done, result
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+class _Predictor:
+    """A classifier made ready: from pixels on the CPU to probabilities on the CPU."""
+
+    def __init__(self, classifier: ImageClassifier, device: torch.device, *, is_compiled: bool):
+        self.device = device
+        self.layout = memory_format(classifier.backbone)
+        self.module: nn.Module = classifier.eval().to(device, memory_format=self.layout)
+        if is_compiled:
+            self._compile(classifier)
+
+    def __call__(self, pixels: Tensor) -> Float32[np.ndarray, "image node"]:
+        with torch.inference_mode():
+            pixels = pixels.to(self.device, memory_format=self.layout)
+            probabilities: np.ndarray = self.module(pixels).float().exp().cpu().numpy()
+            return probabilities
+
+    def _compile(self, classifier: ImageClassifier) -> None:
+        """Compile for batches of any length, once, before the threads begin; go on without if that is impossible."""
+        compiled = torch.compile(classifier, dynamic=True)
+        size = classifier.backbone.spec.image_size
+        try:
+            with torch.inference_mode():
+                blank = torch.zeros(2, 3, *size, device=self.device).to(memory_format=self.layout)
+                compiled(blank)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            logger.warning(
+                "the network could not be compiled and runs as it is: %s", str(error).splitlines()[0]
+            )
+            return
+        self.module = compiled
+
+
+def _use_one_core() -> None:
+    torch.set_num_threads(1)
+
+
+@contextlib.contextmanager
+def _one_core_each(is_cpu: bool) -> Iterator[None]:
+    """Let layers use one core while the block runs, as there are as many threads as cores."""
+    n_before = torch.get_num_threads()
+    if is_cpu:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_before)
