@@ -152,6 +152,8 @@ def _tar_members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
             stream = archive.extractfile(entry) if entry.isreg() and not _is_left_out(entry.name) else None
             if stream is not None:
                 yield entry.name, stream
+        while archive.fileobj is not None and archive.fileobj.read(_BLOCK_BYTES):
+            pass  # the checksum of a compressed tar stands behind its last member
 
 
 def _is_left_out(name: str) -> bool:
