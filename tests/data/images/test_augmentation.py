@@ -74,7 +74,7 @@ def test_a_free_turn_agrees_with_scipy(cell):
     )
     out = np.empty((3, 64, 64), np.float32)
     write_varied(pixels, variations, 0, out)
-    assert np.abs(out[0] * 255 - expected).max() < 0.02
+    assert np.abs(out[0] * 255 - expected).max() < 2  # grey values: places are rounded to 1/256 pixel
 
 
 def test_turns_and_scales_stay_within_their_bounds():

@@ -122,9 +122,9 @@ def _table(path: Path, members: Mapping[str, Any], settings: ImageDataSettings) 
             values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
             if values.shape == (n,):
                 columns[name] = values
-    for names, coded in (("class_names", "labels"), ("split_names", "split")):
-        if names in members and coded in columns:
-            columns[coded] = _named(columns[coded], _array(members, names, path).astype(str), path)
+    for words, coded in (("class_names", "labels"), ("split_names", "split")):
+        if words in members and coded in columns:
+            columns[coded] = _named(columns[coded], _array(members, words, path).astype(str), path)
     if "labels" in columns:
         columns = {"label": columns.pop("labels"), **columns}
     frame = pd.DataFrame(columns, index=range(n))

@@ -127,11 +127,9 @@ def _index_path(listing: Listing, settings: ImageDataSettings) -> Path:
 def _read_index(path: Path) -> dict[str, _Record]:
     """Return what was found earlier; a file that is no longer sound counts for nothing."""
     try:
-        return {
-            stamp: _Record(*map(str, row[:1]), *row[1:])
-            for stamp, row in json.loads(path.read_text()).items()
-        }
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        rows = json.loads(path.read_text()).items()
+        return {stamp: _Record(str(row[0]), int(row[1]), int(row[2]), str(row[3])) for stamp, row in rows}
+    except (OSError, ValueError, TypeError, AttributeError, LookupError):
         return {}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,13 +99,12 @@ class Listing:
     def chosen(self, positions: Int[np.ndarray, " chosen"], note: str = "") -> "Listing":
         """Return some of the images; `note` says why, where some went missing."""
         per_image = ("names", "labels", "paths", "rows", "patients", "sites", "parts")
-        values = {name: getattr(self, name) for name in per_image}
-        return replace(
-            self,
-            **{name: None if column is None else column[positions] for name, column in values.items()},
-            columns={name: column[positions] for name, column in self.columns.items()},
-            notes=(*self.notes, *filter(None, [note])),
-        )
+        columns: dict[str, Any] = {name: getattr(self, name) for name in per_image}
+        kept: dict[str, Any] = {
+            name: None if column is None else column[positions] for name, column in columns.items()
+        }
+        others = {name: column[positions] for name, column in self.columns.items()}
+        return replace(self, **kept, columns=others, notes=(*self.notes, *filter(None, [note])))
 
 
 def filtered(listing: Listing, settings: ImageDataSettings) -> Listing:
@@ -141,9 +141,9 @@ def completed(listing: Listing) -> Listing:
             allowed="a patient for every image, or for none",
             remedy="fill them in, leave these images out with keep, or name another patient_column",
         )
-    is_unknown = np.zeros(len(listing), np.bool_) if listing.sites is None else listing.sites == ""
-    if not is_unknown.any():
+    if listing.sites is None or not (listing.sites == "").any():
         return listing
+    is_unknown = listing.sites == ""
     note = f"{int(is_unknown.sum()):,} images name no site: it is taken as 'unknown'"
     return replace(
         listing, sites=np.where(is_unknown, "unknown", listing.sites), notes=(*listing.notes, note)

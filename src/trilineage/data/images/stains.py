@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Float64, UInt8
 
 from trilineage.core.errors import ConfigError
-from trilineage.data.images.augment_kernels import DENSITY_OF, FINE, LIGHT_OF, restain
+from trilineage.data.images.augment_kernels import DENSITY_OF, restain
 
 _BACKGROUND = 90.0
 """Percentile of each channel that is taken for the light of the background."""
@@ -36,10 +36,6 @@ _LMS_OF_RGB = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0
 """Equation 4 of Reinhard et al."""
 _LAB_OF_LMS = np.diag(1 / np.sqrt([3.0, 6.0, 2.0])) @ np.array([[1.0, 1, 1], [1, 1, -2], [1, -1, 0]])
 """Equation 6 of Reinhard et al."""
-
-
-_DENSITY = DENSITY_OF[::FINE]
-"""Optical density of each grey value, -log((v + 1) / 256)."""
 
 
 class StainReference(NamedTuple):
@@ -109,7 +105,7 @@ def normalise_macenko(
     mix = np.linalg.inv(_with_rest(vectors)) @ scales @ reference.basis
     shift = reference.light - light @ mix
     out = np.empty_like(pixels)
-    restain(pixels, mix.astype(np.float32), shift.astype(np.float32), DENSITY_OF, LIGHT_OF, out)
+    restain(pixels, mix.astype(np.float32), shift.astype(np.float32), DENSITY_OF, out)
     return out
 
 
@@ -129,8 +125,8 @@ def macenko_stains(
     """
     flat = pixels.reshape(-1, 3)
     background = np.percentile(flat, _BACKGROUND, axis=0).astype(np.uint8)
-    light = _DENSITY[background]
-    density = _DENSITY[flat] - light
+    light = DENSITY_OF[background]
+    density = DENSITY_OF[flat] - light
     stained = density[density.mean(axis=1) >= _FAINTEST]
     if len(stained) < max(_FEWEST_PIXELS * len(density), 8):
         return None

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,12 +82,12 @@ class ImageTable:
     def subset(self, positions: Int[np.ndarray, " chosen"]) -> "ImageTable":
         """Return the images at `positions`, in that order."""
         per_image = ("names", "labels", "patients", "sites", "parts", "content", "sizes", "rows")
-        values = {name: getattr(self, name) for name in per_image}
-        return replace(
-            self,
-            **{name: None if column is None else column[positions] for name, column in values.items()},
-            columns={name: column[positions] for name, column in self.columns.items()},
-        )
+        columns: dict[str, Any] = {name: getattr(self, name) for name in per_image}
+        chosen: dict[str, Any] = {
+            name: None if column is None else column[positions] for name, column in columns.items()
+        }
+        others = {name: column[positions] for name, column in self.columns.items()}
+        return replace(self, **chosen, columns=others)
 
     def labelled(self) -> Int[np.ndarray, " chosen"]:
         """Return the positions of the images that have a label."""
