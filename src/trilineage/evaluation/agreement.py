@@ -130,7 +130,7 @@ def score_agreement(
     weights = None if costs is None else cost_weights(table.categories, costs)
     scores = []
     for first, second in combinations(range(len(table.readers)), 2):
-        is_read = (table.codes[:, [first, second]] >= 0).all(axis=1)
+        is_read = np.all(table.codes[:, [first, second]] >= 0, axis=1)
         if is_read.any():
             found = _pair_scores(table, (first, second), weights, _Resampler(table, is_read, settings, seed))
             scores.extend(found)
@@ -177,7 +177,7 @@ def compare_to_readers(
     """
     settings = settings or AgreementSettings()
     people = [place for place, name in enumerate(table.readers) if name != model]
-    is_read = (table.codes >= 0).all(axis=1)
+    is_read = np.all(table.codes >= 0, axis=1)
     if model not in table.readers or len(people) < 2 or not is_read.any():
         raise CohortError(
             "a model cannot be compared with the readers",
@@ -231,8 +231,8 @@ def cost_weights(
 
 def disagreement_table(table: ReaderTable, first: str, second: str) -> dict[str, Any]:
     """Return the counts of two readers' labels as JSON-ready rows: `categories` and `counts` [first, second]."""
-    places = [table.readers.index(name) for name in (first, second)]
-    counts = pair_counts(*(table.codes[:, place] for place in places), len(table.categories))
+    one, other = (table.codes[:, table.readers.index(name)] for name in (first, second))
+    counts = pair_counts(one, other, len(table.categories))
     return {
         "first": first,
         "second": second,

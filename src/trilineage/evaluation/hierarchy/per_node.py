@@ -1,6 +1,7 @@
 """Scores of each node as a yes-or-no question, with intervals over patients."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -186,11 +187,11 @@ def _binary_scores(
 
 def _read(
     drawn: dict[str, Float[np.ndarray, " draw"]], question: Question, strata: Strata, level: float
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Return the fields of a Score for each score of one node."""
     n_positive = int(question.is_positive.sum())
     size = {"n_samples": len(question.patients), "n_patients": len(np.unique(question.patients))}
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for name, values in drawn.items():
         low, high, note = None, None, f"no interval: {len(strata.codes)} patient"
         if len(values) > 1:
