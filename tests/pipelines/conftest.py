@@ -51,3 +51,41 @@ def fitted(quick, tmp_path_factory: pytest.TempPathFactory):
     from trilineage.pipelines import rna
 
     return rna.fit(quick, tmp_path_factory.mktemp("runs") / "fitted", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def smears(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four diagnoses, 24 patients at two sites, 96 cell images with masks."""
+    import sys
+
+    sys.path.insert(0, str(Path(__file__).parent))
+    from smears import write_smears
+
+    return write_smears(tmp_path_factory.mktemp("smears") / "set", n_patients=6)
+
+
+@pytest.fixture(scope="session")
+def quick_images(smears: Path):
+    """The images recipe with a small network and few epochs."""
+    from trilineage.pipelines.images import Config
+
+    overrides = {
+        "data.path": str(smears / "manifest.csv"),
+        "data.size": 16,
+        "backbone.name": "small_cnn",
+        "split.valid_fraction": 0.4,
+        "training.epochs": 12,
+        "training.batch_size": 16,
+        "training.learning_rate": 0.004,
+        "evaluation.n_bootstrap": 100,
+        "evaluation.n_permutations": 99,
+    }
+    return Config.load(None, overrides)
+
+
+@pytest.fixture(scope="session")
+def fitted_images(quick_images, tmp_path_factory: pytest.TempPathFactory):
+    """A finished Run of the quick images recipe."""
+    from trilineage.pipelines import images
+
+    return images.fit(quick_images, tmp_path_factory.mktemp("runs") / "images", device="cpu")

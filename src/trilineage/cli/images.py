@@ -1,5 +1,6 @@
 """The `trilineage images` commands: fit, predict, explain, compare, agree."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,16 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Classify cell images along a tree of diagnoses: fit, predict, explain, compare, agree.",
 )
+
+
+class Method(StrEnum):
+    """How maps are made."""
+
+    gradcam = "gradcam"
+    gradcam_signed = "gradcam_signed"
+    rollout = "rollout"
+    occlusion = "occlusion"
+
 
 Images = Annotated[
     Path | None,
@@ -68,3 +79,99 @@ def predict(
         show_predictions(found.prediction, found.patients, out)
     else:
         typer.echo(f"{len(found.prediction.samples):,} images: {out}")
+
+
+@app.command()
+@door()
+def explain(
+    run: options.Run,
+    n_images: Annotated[int, typer.Option(min=1, help="Images to explain, evenly over their labels.")] = 32,
+    node: Annotated[
+        str | None, typer.Option(help="Explain this node; else every node on the way to the decision.")
+    ] = None,
+    method: Annotated[
+        Method, typer.Option(help="How the maps are made; rollout is for transformers only.")
+    ] = Method.gradcam,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Labelled images instead of the test images.")
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of masks of the cells, named as their images.")
+    ] = None,
+    nuclei: Annotated[Path | None, typer.Option(help="Folder of masks of the nuclei.")] = None,
+    boxes: Annotated[Path | None, typer.Option(help="CSV of boxes, or folder of PASCAL VOC files.")] = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+) -> None:
+    """Show where decisions were seen: maps of every node on the path, scored against the cells, and checked."""
+    options.limit_threads(threads)
+    from trilineage.cli.results import show_run
+    from trilineage.explain.saliency.methods import SaliencySettings
+    from trilineage.pipelines import images
+
+    regions = images.Regions(cells=masks, nuclei=nuclei, boxes=boxes)
+    settings = SaliencySettings(method=method.value)
+    found = images.explain(
+        run, n_images=n_images, settings=settings, node=node, data=data, regions=regions, device=device
+    )
+    show_run(found, "explain/")
+
+
+@app.command()
+@door(is_resumable=True)
+def compare(
+    out: options.Out,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vary",
+            metavar="KEY=V1,V2",
+            help="Option and the values to compare; may be repeated (a grid). Left out: flat, base and multilabel, "
+            "each with ViT-Small and ConvNeXt-Tiny.",
+        ),
+    ] = None,
+    data: Images = None,
+    config: options.Config = None,
+    assignments: options.Set = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    resume: options.Resume = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Fit one model per variant on the same splits and compare them over the same patients."""
+    options.check_output(out, resume=resume, overwrite=overwrite)
+    options.limit_threads(threads)
+    from trilineage.cli.results import show_run
+    from trilineage.pipelines import images
+
+    settings = options.configured(images.Config, config, assignments, data__path=data)
+    grid = options.varied(images.Config, vary) if vary else None
+    show_run(images.compare(settings, out, vary=grid, device=device, overwrite=overwrite))
+
+
+@app.command()
+@door()
+def agree(
+    run: options.Run,
+    readers: Annotated[
+        Path,
+        typer.Argument(metavar="READERS", help="CSV: a row per image and reader, or a column per reader."),
+    ],
+    item: Annotated[str | None, typer.Option(help="Column of the images.")] = None,
+    reader: Annotated[
+        str | None, typer.Option(help="Column of the reader (a row per image and reader).")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column of the label (a row per image and reader).")
+    ] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", help="Column of one reader; may be repeated.")
+    ] = None,
+) -> None:
+    """Measure how far readers, labels and the model of a Run agree on its test images (kappa)."""
+    from trilineage.cli.results import show_run
+    from trilineage.pipelines import images
+
+    known = {"item": item, "reader": reader, "label": label, "readers": tuple(columns or ())}
+    given = {key: value for key, value in known.items() if value}
+    show_run(images.agree(run, readers, columns=given), "agreement/")

@@ -13,6 +13,7 @@ Read from top to bottom. The modules it uses, in the order of the work:
     _images.network                     networks of one split, trained
     evaluation.hierarchy.temperatures   calibration on validation patients
     _images.fold                        the five above for one split
+    _images.attention, models.pooling   decisions for patients by attention
     evaluation.hierarchy.scores, evaluation.hierarchy.tables
     _images.scores                      the model beside the majority, per image, patient and site
     evaluation.hierarchy.conformal, evaluation.hierarchy.novelty, evaluation.hierarchy.sites
@@ -37,6 +38,7 @@ from trilineage.core.artifacts import Run
 from trilineage.data.splits import Split
 from trilineage.explain.saliency.methods import SaliencySettings
 from trilineage.pipelines._images.agree import agree_with_readers
+from trilineage.pipelines._images.attention import attend
 from trilineage.pipelines._images.compare import compare_variants
 from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.explain import Regions, explain_run
@@ -94,10 +96,11 @@ def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: boo
     ]
     if len(splits) > 1:
         _fit_split(run, material, whole_split(material, config), config, place.stage(FINAL))
+    attended = attend(material, folds, config, place)
     with main_process_first(place.processes):
         if place.processes.is_main:
             run.write_json("cohort.json", describe_material(material))
-            write_results(run, material, folds, score_run(material, folds, config), config)
+            write_results(run, material, folds, score_run(material, folds, config, attended), config)
             write_trust(run, material, folds, config)
             write_mistakes(run, material)
             run.finish()

@@ -264,7 +264,7 @@ def _region_scores(
     deepest = _deepest(maps.targets)
     noise = random_maps(len(deepest), 1, maps.values.shape[2:], maps.image_size, seed=derive_seed(0, "noise"))
     subjects = {
-        maps.method: maps.at_image_size()[np.arange(len(deepest)), deepest],
+        maps.method: _last_maps(maps, np.arange(len(deepest))),
         "random map": noise[:, 0],
     }
     scores: list[Score] = []
@@ -327,6 +327,14 @@ def _boxes(regions: Regions) -> dict[str, Any]:
     return {Path(name).stem: boxes for name, boxes in read_boxes(regions.boxes).items()}
 
 
+def _last_maps(
+    maps: SaliencyMaps, chosen: Int[np.ndarray, " chosen"]
+) -> Float[np.ndarray, "chosen height width"]:
+    """Return the map of the last target of some images on their pixels."""
+    last = _deepest(maps.targets)
+    return np.stack([maps.at_image_size(int(n))[last[n]] for n in chosen])
+
+
 def _deepest(targets: Targets) -> Int[np.ndarray, " image"]:
     """Return the place of the last target of each image."""
     return targets.exists.sum(axis=1) - 1
@@ -344,7 +352,7 @@ def _faithfulness(
     rows = [(NodeTarget(int(maps.targets.nodes[n, d])),) for n, d in zip(chosen, deepest, strict=True)]
     targets = Targets.from_rows(rows, stored.taxonomy.nodes)
     noise = random_maps(len(chosen), 1, maps.values.shape[2:], maps.image_size, seed=derive_seed(1, "noise"))
-    subjects = {maps.method: maps.at_image_size()[chosen, deepest][:, None], "random map": noise}
+    subjects = {maps.method: _last_maps(maps, chosen)[:, None], "random map": noise}
     scores: list[Score] = []
     for subject, values in subjects.items():
         curves = perturbation_curves(

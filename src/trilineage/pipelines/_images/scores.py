@@ -11,7 +11,7 @@ from trilineage.core.seeding import derive_seed
 from trilineage.data.taxonomy import Taxonomy
 from trilineage.evaluation.hierarchy.patients import Decided, decide, decide_patients
 from trilineage.evaluation.hierarchy.per_node import node_scores
-from trilineage.evaluation.hierarchy.scores import compare_nodes, score_nodes
+from trilineage.evaluation.hierarchy.scores import compare_nodes, score_decided, score_nodes
 from trilineage.evaluation.hierarchy.sites import site_scores
 from trilineage.evaluation.hierarchy.tables import (
     hierarchical_confusion,
@@ -24,6 +24,7 @@ from trilineage.pipelines._images.fold import Fold
 from trilineage.pipelines._images.material import Material
 
 MAJORITY = "baseline: majority"
+ATTENTION = "model, attention pooling"
 N_MISTAKES = 24
 """Wrong decisions that are shown as pictures."""
 
@@ -87,8 +88,13 @@ def majority_prediction(material: Material, folds: Sequence[Fold]) -> NodePredic
     return pool(parts)
 
 
-def score_run(material: Material, folds: Sequence[Fold], config: Config) -> Results:
-    """Score the pooled test predictions beside the majority, per image, per patient and per site."""
+def score_run(
+    material: Material, folds: Sequence[Fold], config: Config, attended: Decided | None = None
+) -> Results:
+    """Score the pooled test predictions beside the majority, per image, per patient and per site.
+
+    `attended` are decisions for patients by attention pooling, scored beside those by the rule.
+    """
     taxonomy, settings = material.taxonomy, config.evaluation
     seed = derive_seed(config.seed, "evaluation")
     model, baseline = pool([fold.test for fold in folds]), majority_prediction(material, folds)
@@ -99,6 +105,10 @@ def score_run(material: Material, folds: Sequence[Fold], config: Config) -> Resu
         scores += score_nodes(model, taxonomy, **shared)
         scores += score_nodes(baseline, taxonomy, subject=MAJORITY, **shared)
         comparisons += compare_nodes(model, baseline, taxonomy, names=("model", MAJORITY), **shared)
+    if attended is not None:
+        scores += score_decided(
+            attended, taxonomy, unit="patient", settings=settings, seed=seed, subject=ATTENTION
+        )
     if model.sites is not None and len(np.unique(model.sites)) > 1:
         for own in site_scores(model, taxonomy, settings=settings, seed=seed).values():
             scores += own
