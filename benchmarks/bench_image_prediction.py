@@ -47,8 +47,8 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("small_cnn", 28, 32),
-    Case("small_vit", 96, 8),
+    Case("small_cnn", 28, 16),
+    Case("small_vit", 96, 4),
     Case("convnext_tiny.in12k_ft_in1k_384", 384, 1),
     Case("vit_small_patch16_384", 384, 1),
 )
@@ -88,7 +88,7 @@ def decode(path: Path, size: int) -> torch.Tensor:
     """Return the pixels of a file, resized."""
     with Image.open(path) as image:
         pixels = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.asarray(pixels)).permute(2, 0, 1).float().div_(255.0)
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float().div_(255.0)
 
 
 def plain_loop(model: ImageClassifier, paths: list[Path], size: int) -> np.ndarray:
@@ -180,8 +180,9 @@ def page(rows: list[str], arguments: argparse.Namespace) -> str:
             "# Prediction of images on a CPU",
             "",
             f"{torch.get_num_threads()} threads, {len(os.sched_getaffinity(0))} cores, load "
-            f"{os.getloadavg()[0]:.1f} at the end, torch {torch.__version__}; {arguments.images} images for the networks at "
-            f"384 px and more for the small ones, {arguments.rounds} rounds in which the variants take turns.",
+            f"{os.getloadavg()[0]:.1f} at the end, torch {torch.__version__}; {arguments.images} images "
+            f"(for the networks at 384 px; more for the small ones), {arguments.rounds} rounds "
+            "in which the variants take turns.",
             "Each row adds one step to the one above: the plain loop decodes and computes one image after the other.",
             f"Peak memory of the whole benchmark: {peak_gb:.1f} GB.",
             "",
