@@ -25,7 +25,7 @@ TEXT_SUFFIXES = {
 ARCHIVES = ROOT / "tests" / "core" / "archives"
 
 PICKLES = {
-    "torch.load": r"\btorch\.load\(",
+    "torch.load": r"\btorch\.load\((?!.*\bweights_only=True)",
     "torch.save": r"\btorch\.save\(",
     "allow_pickle": r"allow_pickle\s*=\s*True",
     "pickle": r"^\s*(import|from)\s+(c?[pP]ickle|dill|cloudpickle|marshal|shelve|joblib)\b",
