@@ -124,6 +124,20 @@ def test_cropping_keeps_the_middle_and_padding_the_whole():
     assert (padded[[0, -1]] == 0).all()
 
 
+@pytest.mark.parametrize("shape", [(24, 24), (20, 31), (48, 40), (32, 7), (1, 1), (300, 200)])
+def test_resizing_is_what_pillow_does(picture, shape):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    for image in (picture, Image.fromarray(noise)):
+        expected = np.asarray(image.resize(shape[::-1], Image.Resampling.BILINEAR)).astype(int)
+        assert np.abs(fitted(image, shape, "squash") - expected).max() <= 1
+
+
+def test_cropping_is_what_pillow_does_with_a_box(picture):
+    wide = picture.resize((61, 33))
+    expected = wide.resize((20, 20), Image.Resampling.BILINEAR, box=(14, 0, 47, 33))
+    assert np.abs(fitted(wide, (20, 20), "crop") - np.asarray(expected).astype(int)).max() <= 1
+
+
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
 def test_a_jpeg_decoded_at_half_its_size_is_nearly_the_same(real_data, fit):
     path = next((real_data / "images" / "pbc_barcelona" / "images" / "monocyte").glob("*.jpg"))

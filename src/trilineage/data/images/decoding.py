@@ -25,6 +25,7 @@ from PIL import (
 )
 
 from trilineage.core.errors import ImageError
+from trilineage.data.images.resize_kernels import resize
 from trilineage.data.images.settings import LARGEST_PIXELS, Fit
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
@@ -168,8 +169,18 @@ def fitted(
         return np.array(image)
     if fit == "pad":
         return _padded(image, shape, size or image.size)
-    box = _middle_box(image.size, size or image.size, shape) if fit == "crop" else None
-    return np.array(image.resize((width, height), Image.Resampling.BILINEAR, box=box))
+    whole = (0.0, 0.0, float(image.size[0]), float(image.size[1]))
+    return _resized(
+        image, shape, _middle_box(image.size, size or image.size, shape) if fit == "crop" else whole
+    )
+
+
+def _resized(
+    image: Image.Image, shape: tuple[int, int], box: tuple[float, float, float, float]
+) -> UInt8[np.ndarray, "height width 3"]:
+    out = np.empty((*shape, 3), np.uint8)
+    resize(np.asarray(image), box, out)
+    return out
 
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
@@ -264,7 +275,7 @@ def _padded(
     scale = min(shape[1] / size[0], shape[0] / size[1])
     width = min(max(round(size[0] * scale), 1), shape[1])
     height = min(max(round(size[1] * scale), 1), shape[0])
-    inner = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+    inner = _resized(image, (height, width), (0.0, 0.0, float(image.size[0]), float(image.size[1])))
     border = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
     pixels = np.empty((*shape, 3), np.uint8)
     pixels[:] = np.median(border, axis=0).astype(np.uint8)
