@@ -19,7 +19,7 @@ MAX_GROUPS = 20
 _MAX_SIZES = 10
 _CELL = 2.0
 """Grey levels that are taken for one colour while groups are sought."""
-_LEAST = 5
+_LEAST = 10
 """Images that make a group, however few there are."""
 
 

@@ -22,7 +22,7 @@ class InspectionSettings(Settings):
     """Whether copies that were turned by right angles or mirrored are looked for too."""
     colour_gap: float = Field(default=10.0, gt=0)
     """Grey levels (of 255) without any image that separate two groups of background colours."""
-    smallest_group: float = Field(default=0.002, ge=0, le=1)
-    """Least share of the images that makes a group (and never fewer than 5); the rest are called odd."""
+    smallest_group: float = Field(default=0.005, ge=0, le=1)
+    """Least share of the images that makes a group (and never fewer than 10); the rest are called odd."""
     confounding: float = Field(default=0.3, ge=0, le=1)
     """Cramer's V between site (or found acquisition) and class from which they count as confounded."""
