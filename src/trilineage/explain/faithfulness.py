@@ -20,6 +20,10 @@ Maps = Callable[[ExplainedClassifier], Float[np.ndarray, "image target row colum
 """From a classifier to the maps of images held fixed."""
 
 
+LogProbabilities = Callable[[Tensor], Tensor]
+"""From pixels to log-probabilities of every node; a network, or several joined."""
+
+
 @dataclass(frozen=True)
 class Curves:
     """Probability of the targets while the pixels of an image go, or come, in the order of a map."""
@@ -43,7 +47,7 @@ class Curves:
 
 
 def perturbation_curves(
-    classifier: ExplainedClassifier,
+    classifier: LogProbabilities,
     pixels: Float[Tensor, "image 3 height width"],
     targets: Targets,
     maps: Float[np.ndarray, "image target height width"],
@@ -112,7 +116,7 @@ def _steps(
 
 
 def _curve(
-    classifier: ExplainedClassifier,
+    classifier: LogProbabilities,
     ends: tuple[Float[Tensor, "3 height width"], Float[Tensor, "3 height width"]],
     steps: Float[Tensor, "step 1 height width"],
     targets: Targets,
