@@ -11,6 +11,12 @@ def transmit(stains, vectors):
     light = np.empty((height, width, 3), dtype=np.float32)
     for row in range(height):
         for column in range(width):
+            is_glass = True
+            for dye in range(n_dyes):
+                is_glass &= stains[dye, row, column] == 0
+            if is_glass:
+                light[row, column] = 1.0
+                continue
             for colour in range(3):
                 density = np.float32(0.0)
                 for dye in range(n_dyes):
@@ -72,7 +78,9 @@ def vote(codes, owners, factor):
                 y, x = row * factor + place // factor, column * factor + place % factor
                 seen[place] = np.int64(owners[y, x]) * 16 + codes[y, x]
             best, most = seen[0], 0
-            for place in range(n):
+            for other in range(n):
+                most += seen[other] == best
+            for place in range(n if 2 * most <= n else 0):
                 count = 0
                 for other in range(n):
                     count += seen[other] == seen[place]

@@ -236,7 +236,7 @@ CELL_TYPES = (
         granule_density=(1.6, 0.5),
         granule_um=(0.2, 0.02),
         n_vacuoles=(1.8, 0.7),
-        irregularity=(0.42, 0.12),
+        irregularity=(0.52, 0.14),
         nucleus_irregularity=(0.5, 0.15),
         eccentricity=(0.25, 0.15),
     ),

@@ -123,8 +123,8 @@ def look_of(name: str, value: dict[str, float]) -> Float[np.ndarray, " look"]:
             0.8,
             0.62 + 0.48 * chromatin,
             0.14,
-            0.13 + 0.36 * chromatin,
-            0.40 + 0.55 * chromatin,
+            0.17 + 0.38 * chromatin,
+            0.50 + 0.80 * chromatin,
             0.12,
             0.3,
             0.35,
@@ -133,9 +133,9 @@ def look_of(name: str, value: dict[str, float]) -> Float[np.ndarray, " look"]:
     if name == "monocyte":
         look[4:6] = 0.24, 0.6
     if name == "erythroblast":
-        look[6:10] = 1.25, 0.35, 0.25, 0.8
+        look[6:10] = 1.25, 0.30, 0.25, 1.1
     if name == "smudge_cell":
-        look[6:13] = 0.62, 0.08, 0.5, 0.9, 0.0, 1.6, 1.0
+        look[6:13] = 0.62, 0.06, 0.65, 1.5, 0.0, 1.6, 1.0
     if name == "platelet":
         look[2], look[4:6], look[12] = 0.12, (0.4, 0.6), 0.4
     return look

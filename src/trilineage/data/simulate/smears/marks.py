@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-Marks = Float[np.ndarray, "mark 11"]
+Marks = Float[np.ndarray, "_ 11"]
 
 CYTOPLASM, NUCLEUS, BOTH = 1, 2, 3
 """Where a mark shows."""
@@ -39,7 +39,7 @@ GRANULES: Mapping[str, Granules] = {
         Granules("azurophilic", 0.35, 0.35, 0.0, 0.72, True),
         Granules("dust", 0.0, 0.04, 0.0, 0.22, False),
         Granules("eosinophilic", 0.7, 0.95, 0.0, 0.06, False),
-        Granules("basophilic", 0.6, 0.0, 0.2, 1.15, True),
+        Granules("basophilic", 0.6, 0.0, 0.15, 1.05, True),
         Granules("platelet", 0.0, 0.12, 0.0, 0.32, False, 0.35),
     )
 }
@@ -113,7 +113,7 @@ def rod_marks(count: int, outline: Float[np.ndarray, " direction"], random: np.r
     marks[:, 0:2] = np.stack([x, y], axis=1) - half
     marks[:, 2:4] = np.stack([x, y], axis=1) + half
     marks[:, 4], marks[:, 5], marks[:, 6] = 0.17, 0.14, 0.6
-    marks[:, 7], marks[:, 9], marks[:, 10] = 0.75, 1.15, BOTH
+    marks[:, 7], marks[:, 9], marks[:, 10] = 0.95, 0.75, BOTH
     return marks
 
 

@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from trilineage.data.simulate.smears.paint_kernels import nucleus_area
 
-Bones = Float[np.ndarray, "bone 6"]
+Bones = Float[np.ndarray, "_ 6"]
+Plan = Callable[[int, float, np.random.Generator], tuple[Bones, Bones, float]]
 
 
 class Nucleus(NamedTuple):
@@ -83,7 +84,7 @@ def _cleft(n_lobes: int, irregularity: float, random: np.random.Generator) -> tu
     if random.random() > 0.25 + irregularity:
         return bones, _EMPTY, smoothness
     depth, side = random.uniform(0.3, 0.75), random.uniform(-0.4, 0.4)
-    notch = np.array([[side, 1.25, random.uniform(0.05, 0.16), side * 0.5, 1 - depth, 0.01]])
+    notch = np.array([[side, 1.25, random.uniform(0.03, 0.10), side * 0.5, 1 - depth, 0.01]])
     return bones, notch, smoothness
 
 
@@ -158,7 +159,7 @@ def _smeared(n_lobes: int, irregularity: float, random: np.random.Generator) -> 
     return np.array(rays), _EMPTY, 0.5
 
 
-PLANS: Mapping[str, Callable[[int, float, np.random.Generator], tuple[Bones, Bones, float]]] = {
+PLANS: Mapping[str, Plan] = {
     "round": _round,
     "oval": _oval,
     "cleft": _cleft,

@@ -22,7 +22,7 @@ def _slope(column, row, key, dx, dy):
     return first * dx + second * dy
 
 
-@njit
+@njit(cache=True)
 def noise(x, y, key):
     """Smooth noise about in [-1, 1] with features one unit wide (gradient noise, Perlin 1985)."""
     column, row = int(np.floor(x)), int(np.floor(y))
@@ -35,7 +35,7 @@ def noise(x, y, key):
     return 1.8 * ((1 - v) * upper + v * lower)
 
 
-@njit
+@njit(cache=True)
 def texture(x, y, size, key):
     """Two octaves of noise, turned against each other so that no lattice shows."""
     x, y = x / size, y / size
@@ -56,7 +56,7 @@ def _capsule(x, y, bone):
     return np.sqrt(ex * ex + ey * ey) - (bone[2] + t * (bone[5] - bone[2]))
 
 
-@njit
+@njit(cache=True)
 def nucleus_distance(x, y, nucleus):
     """Signed distance to (bones, notches, smoothness, warp, warp_um, key).
 
@@ -154,7 +154,7 @@ def _dented(x, y, carvers, distance):
     return distance
 
 
-@njit
+@njit(cache=True)
 def _dyes(x, y, distance, inside, depth, look, key):
     """Eosin, azure and purple at a point of a white cell.
 

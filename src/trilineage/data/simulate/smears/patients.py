@@ -15,6 +15,9 @@ from trilineage.data.simulate.smears.diagnoses import canonical, mixture_of, pre
 from trilineage.data.simulate.smears.settings import SmearSettings
 from trilineage.data.simulate.smears.stains import Site, draw_site
 
+_MEANS = np.stack([cell_type.means() for cell_type in CELL_TYPES])
+_SPREADS = np.stack([cell_type.spreads() for cell_type in CELL_TYPES])
+
 _ALIASES = (("patient", "donor_id"), ("diagnosis", "disease"))
 """Names of the columns of a list of patients."""
 
@@ -146,8 +149,6 @@ def draw_patient(settings: SmearSettings, patient: SmearPatient) -> PatientTrait
     site = draw_site(settings, _site_of(settings, patient, random))
     mixture = (1 - settings.signal) * mixture_of(normal) + settings.signal * mixture_of(presentation)
     own = settings.patient_effect * _own_traits(settings, patient)
-    spreads = np.stack([cell_type.spreads() for cell_type in CELL_TYPES])
-    means = np.stack([cell_type.means() for cell_type in CELL_TYPES])
     dyes = np.exp(settings.stain_spread * random.standard_normal(4))
     red, diameter, habit, platelets, white = _background(settings, random)
     shown = settings.signal * settings.background_signal
@@ -157,7 +158,7 @@ def draw_patient(settings: SmearSettings, patient: SmearPatient) -> PatientTrait
         presentation=presentation.name if settings.signal > 0 else normal.name,
         site=site,
         shares=_dirichlet(settings.composition_concentration * mixture, settings, patient.name),
-        means=means + spreads * (own + settings.signal * shifts_of(presentation)),
+        means=_MEANS + _SPREADS * (own + settings.signal * shifts_of(presentation)),
         dyes=dyes,
         red_cells=red * presentation.red_cells**shown,
         red_cell_um=diameter,

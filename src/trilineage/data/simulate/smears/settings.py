@@ -1,5 +1,6 @@
 """Every choice of the simulated smears, with the reason for its default."""
 
+import math
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -20,9 +21,6 @@ FINEST_UM, COARSEST_UM = 0.02, 1.25
 
 MAX_PIXELS = 2_048
 """Longest side of an image."""
-
-DRAWN_UM = 0.16
-"""Pixels of the canvas are at most this wide, below what the microscope resolves, however small the image is."""
 
 
 class SmearSettings(Settings):
@@ -61,8 +59,9 @@ class SmearSettings(Settings):
     """Side of the images in pixels."""
     field_um: float = Field(CELL_FIELD_UM, ge=SMALLEST_FIELD_UM, le=400.0)
     """Side of the images on the slide; a field of many cells needs 60 or more."""
-    supersampling: int = Field(2, ge=1, le=6)
-    """Pixels of the canvas per pixel of the image, along a side; small images get more by themselves."""
+    canvas_um: float = Field(0.14, ge=0.02, le=0.3)
+    """Pixels of the canvas are at most this wide, about what the microscope resolves: small images are drawn larger and
+    averaged, so that every size shows the same scene at about the same cost, up to that of their pixels."""
     n_white_cells: float = Field(6.0, gt=0.0, le=200.0)
     """Mean number of white cells in a field."""
     neighbours: float = Field(0.12, ge=0.0, le=3.0)
@@ -117,7 +116,7 @@ class SmearSettings(Settings):
     @property
     def canvas_factor(self) -> int:
         """Pixels of the canvas per pixel of the image, along a side."""
-        return max(self.supersampling, -int(-self.um_per_pixel // DRAWN_UM))
+        return math.ceil(self.um_per_pixel / self.canvas_um)
 
     @property
     def n_patients(self) -> int:
