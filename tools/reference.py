@@ -41,12 +41,14 @@ def commands_page() -> str:
 def configurations() -> dict[str, type[Settings]]:
     """Return what can be configured, by the command that takes it."""
     from trilineage.data.simulate.settings import SimulationSettings
+    from trilineage.data.simulate.smears.settings import SmearSettings
 
     recipes = {
         f"trilineage {name} fit": import_module(f"trilineage.pipelines.{name}") for name in trilineage.RECIPES
     }
     found: dict[str, type[Settings]] = {name: recipe.Config for name, recipe in recipes.items()}
-    return found | {"trilineage data simulate": SimulationSettings}
+    simulators = {"trilineage data simulate": SimulationSettings, "trilineage data simulate-smears": SmearSettings}
+    return found | simulators
 
 
 def options_page() -> str:
