@@ -113,7 +113,7 @@ class ReconstructionTally:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return everything that was counted, by name."""
-        named = {}
+        named: dict[str, np.ndarray] = {}
         for kind, part in self.parts.items():
             named |= {f"{kind}.{name}": np.asarray(value) for name, value in part._asdict().items()}
         return named

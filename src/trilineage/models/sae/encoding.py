@@ -118,10 +118,9 @@ def encode_above(
     backend: Backend = "auto",
 ) -> SparseCodes:
     """Return the pre-activations of each token that exceed the bound of their latent (0 for a ReLU)."""
-    parts = [
-        above(block, encoder.bias, bounds, backend=backend)
-        for block in preactivation_blocks(centred, encoder.weight)
-    ]
+    blocks = preactivation_blocks(centred, encoder.weight)
+    given = (above(block, encoder.bias, bounds, backend=backend) for block in blocks)
+    parts = [part for part in given if part is not None]
     return SparseCodes.concatenate(parts) if parts else _nothing(encoder)
 
 
@@ -159,7 +158,8 @@ def above(
         return None
     values, latents = np.empty(indptr[-1], np.float32), np.empty(indptr[-1], np.int32)
     encoding_kernels.write_above(*arrays, indptr, values, latents)
-    return SparseCodes(*(torch.from_numpy(array) for array in (indptr, latents, values)), len(bias))
+    starts, places, heights = (torch.from_numpy(array) for array in (indptr, latents, values))
+    return SparseCodes(starts, places, heights, len(bias))
 
 
 def _above_by_torch(

@@ -1,5 +1,7 @@
 """Plain weights to a model and back."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,10 +23,14 @@ def to_model(weights: SaeWeights) -> SparseAutoencoder:
     """
     thresholds = weights.thresholds
     has_own = thresholds is not None and bool((thresholds != thresholds[0]).any())
-    activation = {"relu": "relu", "topk": "topk"}.get(weights.activation, "batch_topk")
+    activation: Literal["relu", "topk", "batch_topk", "jump_relu"]
+    if weights.activation == "threshold":
+        activation = "jump_relu" if has_own else "batch_topk"
+    else:
+        activation = weights.activation
     norms = np.linalg.norm(weights.decoder, axis=1)
     settings = SaeSettings(
-        activation="jump_relu" if has_own else activation,
+        activation=activation,
         latents=weights.n_latents,
         k=weights.k or min(32, weights.n_latents),
         unit_norm=bool(np.abs(norms - 1).max() < 1e-3),

@@ -64,7 +64,7 @@ class Crowd:
         gradients.decoder[here] += rows
         slopes = (error @ self.weight[here].T).add_(self.slope.penalty)
         if self.is_near is not None and self.slope.thresholds is not None:
-            moves = slopes * self.slope.thresholds[here] + self.slope.count
+            moves = slopes * self.slope.thresholds[here] + self.slope.per_active
             moves.mul_(self.is_near[:, here])
             gradients.biases[1, here] -= moves.sum(dim=0) / self.slope.bandwidth
         slopes.mul_(self.is_active[:, here])

@@ -41,7 +41,7 @@ class Slope(NamedTuple):
     """Thresholds of a JumpReLU."""
     bandwidth: float = 1.0
     """Window around a threshold."""
-    count: float = 0.0
+    per_active: float = 0.0
     """Slope of the loss in the number of active latents (JumpReLU)."""
 
 
@@ -187,7 +187,7 @@ class Gradients:
             return
         use_torch_threads()
         thresholds = np.empty(0, np.float32) if slope.thresholds is None else slope.thresholds.numpy()
-        jump = (thresholds, np.float32(slope.bandwidth), np.float32(slope.count))
+        jump = (thresholds, np.float32(slope.bandwidth), np.float32(slope.per_active))
         for (first, end), error in zip(spans, errors, strict=True):
             gradient_kernels.gradient_rows(
                 pairs.starts[first : end + 1].numpy(),
@@ -218,7 +218,7 @@ class Gradients:
         if slope.thresholds is not None:
             theta = slope.thresholds[latents]
             is_near = (heights - theta).abs() < slope.bandwidth / 2
-            moves = -(theta.double() * slopes + slope.count) / slope.bandwidth * is_near
+            moves = -(theta.double() * slopes + slope.per_active) / slope.bandwidth * is_near
             self.biases[1].index_add_(0, latents, moves.float())
             is_active = heights > theta
             slopes, heights = slopes * is_active, heights * is_active

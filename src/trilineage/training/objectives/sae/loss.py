@@ -177,7 +177,8 @@ class _Work:
             yield from self._pieces_above()
 
     def _pieces_above(self) -> Iterator[_Piece]:
-        encoder, start, pending = self.model.encoder, 0, []
+        encoder, start = self.model.encoder, 0
+        pending: list[SparseCodes] = []
         bounds = torch.zeros_like(encoder.bias)
         if self.thresholds is not None:
             bounds = self.thresholds - self.settings.bandwidth / 2
@@ -216,7 +217,7 @@ class _Work:
         self.counts += active
         if self.gradients is not None:
             self.gradients.decoder_bias += errors.gradients[0].sum(dim=0, dtype=torch.float64)
-        penalty = self.slope.penalty * amount + self.slope.count * float(active.sum())
+        penalty = self.slope.penalty * amount + self.slope.per_active * float(active.sum())
         return errors._replace(loss=errors.loss + penalty)
 
     def _learn_pairs(self, piece: _Piece, active: SparseCodes, targets: Targets) -> Errors:
