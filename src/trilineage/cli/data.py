@@ -96,3 +96,21 @@ def simulate(
     settings = options.configured(SimulationSettings, config, assignments)
     simulate_to_h5ad(settings, out)
     typer.echo(f"{settings.n_cells:,} cells, {settings.n_genes:,} genes: {out}")
+
+
+@app.command("simulate-smears")
+@door(is_resumable=True)
+def simulate_smears(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to write images, manifest, masks and truth to.")
+    ],
+    config: options.Config = None,
+    assignments: options.Set = None,
+) -> None:
+    """Draw blood smears of patients with seven diagnoses, with masks and the truth beside the images."""
+    from trilineage.data.simulate.smears.settings import SmearSettings
+    from trilineage.data.simulate.smears.write import simulate_to_folder
+
+    settings = options.configured(SmearSettings, config, assignments)
+    simulate_to_folder(settings, out)
+    typer.echo(f"Images, manifest.csv, masks and truth: {out}")
