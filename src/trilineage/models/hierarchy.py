@@ -56,9 +56,6 @@ class HierarchySettings(Settings):
     normalization: Literal["parent", "sample"] = "parent"
     """What the losses of `multilabel` are averaged over: for every parent the images whose label lies below it (as
     published), or all images, which makes the sum of the levels -log p(label) when gamma is 0."""
-    mixup: float = Field(default=0.0, ge=0.0, le=10.0)
-    """Parameter of the Beta distribution from which mixup (Zhang et al. 2018) draws how two images of a batch are
-    blended, each process among its own images; 0 blends none."""
     hxe_alpha: float = Field(default=0.1, ge=0.0, le=10.0)
     """How much less higher levels count in `hxe`: a conditional at height h has the weight exp(-hxe_alpha h)."""
 

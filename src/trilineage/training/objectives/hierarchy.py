@@ -110,16 +110,7 @@ class HierarchyStep:
         """Return the loss of this process's share of a batch."""
         head, inputs = _head_and_inputs(model, batch)
         labels, weight = batch.labels, batch.weight.float()
-        if not self.settings.mixup:
-            return self._output(head, head(_features(model, inputs)), labels, weight)
-        share, partner = _blend(len(inputs), self.settings.mixup, inputs.device)
-        outputs = head(_features(model, share * inputs + (1.0 - share) * inputs[partner]))
-        one = self._output(head, outputs, labels, weight)
-        other = self._output(head, outputs, labels[partner], weight[partner])
-        return StepOutput(
-            share * one.loss_sum + (1.0 - share) * other.loss_sum,
-            share * one.weight + (1.0 - share) * other.weight,
-        )
+        return self._output(head, head(_features(model, inputs)), labels, weight)
 
     def _output(
         self,
@@ -262,13 +253,6 @@ def _head_and_inputs(model: Any, batch: Any) -> tuple[HierarchicalHead, Tensor]:
 def _features(model: Any, inputs: Tensor) -> Tensor:
     """Return what the head reads."""
     return inputs if isinstance(model, HierarchicalHead) else model.features(inputs)
-
-
-def _blend(n_images: int, mixup: float, device: torch.device) -> tuple[float, Int[Tensor, " image"]]:
-    """Draw the share of each image in its blend, and the image it is blended with."""
-    concentration = torch.tensor(mixup)
-    share = float(torch.distributions.Beta(concentration, concentration).sample())
-    return share, torch.randperm(n_images).to(device)
 
 
 def _parent_scale(
