@@ -45,7 +45,9 @@ def colour_groups(
     """Cluster colours that lie within `gap` of each other (DBSCAN over distinct colours, weighted by their images)."""
     rounded = np.round(backgrounds / _CELL).astype(np.int64)
     colours, inverse, counts = np.unique(rounded, axis=0, return_inverse=True, return_counts=True)
-    clusters = DBSCAN(eps=gap / _CELL, min_samples=least).fit(colours, sample_weight=counts).labels_
+    clusters = (
+        DBSCAN(eps=gap / _CELL, min_samples=min(least, _LEAST)).fit(colours, sample_weight=counts).labels_
+    )
     return _by_size(clusters[inverse.ravel()], least)
 
 

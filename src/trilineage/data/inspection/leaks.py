@@ -68,12 +68,8 @@ def site_findings(
         )
     absent = _absent(counts)
     if absent:
-        yield Finding(
-            "confounding",
-            "warning",
-            f"{len(absent)} classes are missing at a {what}",
-            tuple(absent[:MAX_EXAMPLES]),
-        )
+        text = f"classes that a whole {what} lacks, though it should show them: {len(absent)}"
+        yield Finding("confounding", "warning", text, tuple(absent[:MAX_EXAMPLES]))
 
 
 def contingency(sites: Shaped[np.ndarray, " image"], labels: Shaped[np.ndarray, " image"]) -> pd.DataFrame:
