@@ -75,7 +75,7 @@ def group_name(code: int) -> str:
     Examples
     --------
     >>> group_name(0), group_name(27), group_name(-1)
-    ('A', 'A2', 'odd')
+    ('A', 'B2', 'odd')
     """
     if code == ODD:
         return "odd"
