@@ -74,6 +74,35 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A PNG inside the page, with the text that stands for it and the lines under it."""
+
+    description: str
+    """What a reader who cannot see it must know."""
+    data_uri: str
+    """The file as `data:image/png;base64,...`."""
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    lines: tuple[str, ...] = ()
+    """Lines under the picture, the most important one first."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures side by side, or one below the other where each needs the whole width."""
+
+    kind: ClassVar[str] = "gallery"
+    caption: str
+    """What is shown, and how many are not."""
+    pictures: tuple[Picture, ...]
+    """In order of reading."""
+    is_wide: bool = False
+    """Whether each picture gets a row of its own."""
+
+
+@dataclass(frozen=True)
 class Verbatim:
     """Text shown letter by letter, such as a configuration."""
 
@@ -93,7 +122,7 @@ class Fold:
     """What is inside."""
 
 
-Block: TypeAlias = Text | Notice | Facts | Table | Figure | Verbatim | Fold
+Block: TypeAlias = Text | Notice | Facts | Table | Figure | Gallery | Verbatim | Fold
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from trilineage.core.records import Comparison, Score
 from trilineage.report.blocks import Level, Notice
+from trilineage.report.nouns import SAMPLES, Nouns
 from trilineage.report.numbers import (
     compared,
     counted,
@@ -27,9 +28,9 @@ MANY_METRICS = 4
 """A note on more metrics than this is a note on the subject."""
 
 
-def headline(scores: Sequence[Score], comparisons: Sequence[Comparison]) -> list[str]:
+def headline(scores: Sequence[Score], comparisons: Sequence[Comparison], nouns: Nouns = SAMPLES) -> list[str]:
     """Return the result in a few sentences, the score per patient first; empty without a score of a model."""
-    board = _lead_board(scores)
+    board = lead_board(scores, nouns)
     if board is None:
         return []
     metric = lead_metric(board.scores)
@@ -42,20 +43,23 @@ def headline(scores: Sequence[Score], comparisons: Sequence[Comparison]) -> list
     return sentences
 
 
-def score_notices(scores: Sequence[Score], comparisons: Sequence[Comparison]) -> list[Notice]:
+def score_notices(
+    scores: Sequence[Score], comparisons: Sequence[Comparison], nouns: Nouns = SAMPLES
+) -> list[Notice]:
     """Return the reasons to doubt the scores: chance, baselines, width, calibration, what could not be computed."""
-    lead = _lead_board(scores)
+    lead, found = lead_board(scores, nouns), boards(scores, nouns)
     if lead is None:
         return [Notice("The Run holds no score of a model.", "danger")]
-    notices = [notice for board in boards(scores) for notice in chance_notices(board)]
-    notices += [notice for board in boards(scores) for notice in _baseline_notice(board, comparisons)]
+    notices = [notice for board in found for notice in chance_notices(board)]
+    notices += [notice for board in found for notice in _baseline_notice(board, comparisons)]
     notices += _width_notice(lead)
-    notices += _calibration_notice(next((board for board in boards(scores) if board.unit == "sample"), lead))
+    notices += _calibration_notice(next((board for board in found if board.unit == "sample"), lead))
     if not any(score.unit == "patient" or score.n_samples == score.n_patients for score in scores):
         notices.append(
             Notice(
-                "There are no scores per patient: they are undefined where samples of one patient carry different "
-                "labels. Scores per sample do not say how many patients would be diagnosed correctly.",
+                f"There are no scores per patient: they are undefined where {nouns.sample}s of one patient carry "
+                f"different labels. Scores per {nouns.sample} do not say how many patients would be diagnosed "
+                "correctly.",
                 "caution",
             )
         )
@@ -76,9 +80,11 @@ def cohort_notices(classes: Sequence[tuple[str, int]]) -> list[Notice]:
     ]
 
 
-def study_headline(scores: Sequence[Score], comparisons: Sequence[Comparison]) -> list[str]:
+def study_headline(
+    scores: Sequence[Score], comparisons: Sequence[Comparison], nouns: Nouns = SAMPLES
+) -> list[str]:
     """Say which variant scores highest, and whether the difference from the first one is clear."""
-    board = _lead_board(scores)
+    board = lead_board(scores, nouns)
     if board is None:
         return []
     metric = lead_metric(board.scores)
@@ -86,7 +92,7 @@ def study_headline(scores: Sequence[Score], comparisons: Sequence[Comparison]) -
     best = board.best("model", metric)
     if best is None:
         return []
-    patients = counted(best.n_patients, "held-out patient")
+    patients = counted(best.n_patients, f"held-out {nouns.patient}")
     first = f"Of {counted(len(variants), 'variant')}, {best.subject} scores highest on {patients}: "
     sentences = [f"{first}{metric_name(metric)} {_short(best)}."]
     found = _comparison(comparisons, best, variants[0])
@@ -122,27 +128,30 @@ def chance_notices(board: Board, level: Level = "danger") -> list[Notice]:
         return []
     return [
         Notice(
-            f"Not told apart from chance{population_suffix(board.population)}: per {board.unit}, {listed(reached)} "
+            f"Not told apart from chance{population_suffix(board.population)}: per {board.noun}, {listed(reached)} "
             f"where the same procedure with labels exchanged between patients reaches {_short(null)}.",
             level,
         )
     ]
 
 
-def _lead_board(scores: Sequence[Score]) -> Board | None:
+def lead_board(scores: Sequence[Score], nouns: Nouns = SAMPLES) -> Board | None:
     """Return the board the headline speaks of: per patient where defined."""
-    found = [board for board in boards(scores) if board.best("model", lead_metric(board.scores)) is not None]
+    found = [
+        board for board in boards(scores, nouns) if board.best("model", lead_metric(board.scores)) is not None
+    ]
     return found[0] if found else None
 
 
 def _result_sentence(board: Board, model: Score) -> str:
-    counted_per = (
-        "" if board.unit == "patient" or model.n_samples == model.n_patients else ", counted by sample,"
-    )
+    is_one = board.unit == "patient" or model.n_samples == model.n_patients
+    counted_per = "" if is_one else f", counted by {board.noun},"
     name = "the model" if model.subject == "model" else model.subject
     possessive = f"{name}'s"
     ends = interval(model.low, model.high, 2)
-    where = f"On {counted(model.n_patients, 'held-out patient')}{_in_brackets(board.population)}"
+    where = (
+        f"On {counted(model.n_patients, f'held-out {board.nouns.patient}')}{_in_brackets(board.population)}"
+    )
     result = f"{where} {possessive} {metric_name(model.metric)}{counted_per} is {number(model.value, 2)}"
     result += f" ({percent(model.level)} interval {ends})" if ends else " (no interval could be computed)"
     baseline = board.best("baseline", model.metric)
@@ -157,7 +166,8 @@ def _difference_sentence(board: Board, model: Score, comparisons: Sequence[Compa
     if not found:
         return []
     p_value = "" if found.p_value is None else f", p {_equals(probability(found.p_value))}"
-    return [f"The paired difference on the same patients is {compared(found, 2)}{p_value}."]
+    patients = f"{board.nouns.patient}s"
+    return [f"The paired difference on the same {patients} is {compared(found, 2)}{p_value}."]
 
 
 def _null_sentence(board: Board, metric: str) -> list[str]:
@@ -173,16 +183,16 @@ def _baseline_notice(board: Board, comparisons: Sequence[Comparison]) -> list[No
     if model is None:
         return []
     if baseline is None:
-        text = f"No baseline was scored per {board.unit}: nothing shows that a simpler model would do worse."
+        text = f"No baseline was scored per {board.noun}: nothing shows that a simpler model would do worse."
         return [Notice(text, "caution")]
     name = subject_name(baseline.subject)
     if baseline.value >= model.value:
         reach = f"{name} reaches {_short(baseline)}, the model {_short(model)}"
-        return [Notice(f"A simpler model does as well per {board.unit}: {reach}.", "caution")]
+        return [Notice(f"A simpler model does as well per {board.noun}: {reach}.", "caution")]
     found = _comparison(comparisons, model, baseline)
     overlaps = found.low is not None and found.low <= 0 if found else _overlap(model, baseline)
     if overlaps:
-        text = f"No clear advantage over {name} per {board.unit}: the interval of the difference includes 0."
+        text = f"No clear advantage over {name} per {board.noun}: the interval of the difference includes 0."
         return [Notice(text, "caution")]
     return []
 
@@ -193,11 +203,17 @@ def _width_notice(board: Board) -> list[Notice]:
         return []
     return [
         Notice(
-            f"The interval is {number(model.high - model.low, 2)} wide: {counted(model.n_patients, 'patient')} are too "
-            "few to say more. Only more patients narrow it; more samples of the same patients do not.",
+            f"The interval is {number(model.high - model.low, 2)} wide: "
+            f"{counted(model.n_patients, board.nouns.patient)} are too few to say more.{_what_narrows(board.nouns)}",
             "caution",
         )
     ]
+
+
+def _what_narrows(nouns: Nouns) -> str:
+    if not nouns.knows_patients:
+        return ""
+    return f" Only more patients narrow it; more {nouns.sample}s of the same patients do not."
 
 
 def _calibration_notice(board: Board) -> list[Notice]:
@@ -206,7 +222,7 @@ def _calibration_notice(board: Board) -> list[Notice]:
         return []
     return [
         Notice(
-            f"Stated probabilities are off by {number(error.value, 2)} on average per {board.unit}: read them as "
+            f"Stated probabilities are off by {number(error.value, 2)} on average per {board.noun}: read them as "
             "ranks, not as frequencies.",
             "caution",
         )

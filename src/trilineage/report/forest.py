@@ -9,6 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from trilineage.core.records import Score
 from trilineage.report.blocks import Figure
 from trilineage.report.drawing import INK, MODEL, MUTED, SECOND, draw
+from trilineage.report.nouns import SAMPLES, Nouns
 from trilineage.report.numbers import metric_name, percent, scored
 from trilineage.report.scoreboard import Role, role_of, subject_name
 
@@ -29,7 +30,13 @@ class Panel:
 
 
 def forest(
-    name: str, panels: Sequence[Panel], *, title: str, caption: str = "", chance: float | None = None
+    name: str,
+    panels: Sequence[Panel],
+    *,
+    title: str,
+    caption: str = "",
+    chance: float | None = None,
+    nouns: Nouns = SAMPLES,
 ) -> Figure:
     """Draw panels of scores over one axis.
 
@@ -54,7 +61,7 @@ def forest(
         paint,
         title=title,
         description=_in_words(panels),
-        caption=f"{caption} {_legend(panels, chance)}".strip(),
+        caption=f"{caption} {_legend(panels, chance, nouns)}".strip(),
         height_in=0.35 + n_rows * _ROW_IN + len(panels) * _PANEL_IN,
     )
 
@@ -87,7 +94,7 @@ def _paint_score(axes: Axes, row: int, score: Score) -> None:
     axes.text(1.01, row, scored(score), transform=axes.get_yaxis_transform(), va="center", weight=weight)
 
 
-def _legend(panels: Sequence[Panel], chance: float | None) -> str:
+def _legend(panels: Sequence[Panel], chance: float | None, nouns: Nouns) -> str:
     """Explain the marks that are drawn."""
     scores = [score for panel in panels for score in panel.scores]
     meanings: dict[Role, str] = {
@@ -99,19 +106,20 @@ def _legend(panels: Sequence[Panel], chance: float | None) -> str:
     roles = {role_of(score.subject) for score in scores}
     marks = [meaning for role, meaning in meanings.items() if role in roles]
     guess = [] if chance is None else ["Dashed line: guessing."]
-    return " ".join([f"Bars: {percent(scores[0].level)} intervals over patients.", *marks, *guess])
+    return " ".join([f"Bars: {percent(scores[0].level)} intervals over {nouns.patient}s.", *marks, *guess])
 
 
 def _limits(panels: Sequence[Panel]) -> tuple[float, float]:
-    """Show the whole range of a share; go below 0 only where a score does."""
+    """Show the whole range of a share; go beyond it only where a score does."""
     ends = [
         end
         for panel in panels
         for score in panel.scores
-        for end in (score.low, score.value)
-        if end is not None
+        for end in (score.low, score.value, score.high)
+        if end is not None and end == end
     ]
-    return min([0.0, *(end - 0.05 for end in ends if end < 0)]), 1.0
+    low = min([0.0, *(end - 0.05 for end in ends if end < 0)])
+    return low, max([1.0, *(1.05 * end for end in ends if end > 1)])
 
 
 def _in_words(panels: Sequence[Panel]) -> str:

@@ -4,24 +4,10 @@ import math
 from datetime import UTC, datetime
 
 from trilineage.core.records import Comparison, Score
+from trilineage.report.metrics import described
 
 UNDEFINED = "–"
 MINUS = "\N{MINUS SIGN}"
-
-METRIC_NAMES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-    "mcc": "MCC",
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "brier": "Brier score",
-    "ece": "calibration error",
-}
-"""Metrics in the order in which they are shown."""
-
-LOWER_IS_BETTER = frozenset({"brier", "ece"})
 
 
 def metric_name(metric: str) -> str:
@@ -32,13 +18,13 @@ def metric_name(metric: str) -> str:
     >>> metric_name("balanced_accuracy"), metric_name("recall@10")
     ('balanced accuracy', 'recall@10')
     """
-    return METRIC_NAMES.get(metric, metric.replace("_", " "))
+    return described(metric).name
 
 
 def metric_heading(metric: str) -> str:
     """Return a metric as a heading, with an arrow where lower is better."""
     name = metric_name(metric)
-    arrow = "\N{NO-BREAK SPACE}↓" if metric in LOWER_IS_BETTER else ""
+    arrow = "\N{NO-BREAK SPACE}↓" if described(metric).is_lower_better else ""
     return name[:1].upper() + name[1:] + arrow
 
 
@@ -122,6 +108,20 @@ def listed(names: list[str], limit: int = 8) -> str:
     if rest:
         return f"{', '.join(shown)} and {rest} more"
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "none"
+
+
+def sentence(text: str) -> str:
+    """Give a clause a capital letter and a full stop.
+
+    Examples
+    --------
+    >>> sentence("no patients are known"), sentence("")
+    ('No patients are known.', '')
+    """
+    stripped = text.strip()
+    if not stripped:
+        return stripped
+    return stripped[0].upper() + stripped[1:] + ("" if stripped[-1] in ".!?" else ".")
 
 
 def moment(written: object) -> str:

@@ -16,17 +16,29 @@ from trilineage.core.artifacts import Run
 from trilineage.report.blocks import Notice, Section
 from trilineage.report.drawing import standalone
 from trilineage.report.findings import headline, study_headline, transfer_sentences
+from trilineage.report.image_findings import image_headline
 from trilineage.report.numbers import moment
 from trilineage.report.sections.asked import KIND_TITLES, asked_section
 from trilineage.report.sections.cohort import cohort_section, split_section
 from trilineage.report.sections.genes import genes_section
+from trilineage.report.sections.image_cohort import image_cohort_section
+from trilineage.report.sections.image_patients import image_patients_section
+from trilineage.report.sections.image_scores import image_scores_section
+from trilineage.report.sections.image_study import image_study_headline, image_study_section
+from trilineage.report.sections.mistakes import mistakes_section
 from trilineage.report.sections.predictions import predictions_section
 from trilineage.report.sections.provenance import provenance_section
+from trilineage.report.sections.reliability import reliability_section
+from trilineage.report.sections.saliency import saliency_section
 from trilineage.report.sections.scores import scores_section
+from trilineage.report.sections.sites import sites_section
 from trilineage.report.sections.study import study_section
 from trilineage.report.sections.training import training_section
 from trilineage.report.sections.transfer import SCORES as TRANSFER_SCORES
 from trilineage.report.sections.transfer import transfer_section
+from trilineage.report.sections.tree import tree_section
+from trilineage.report.sections.tree_confusion import tree_confusion_section
+from trilineage.report.sections.trust import trust_section
 
 DISCLAIMER = "Research use only. Not a medical device."
 PAGE_NAME = "report.html"
@@ -46,6 +58,29 @@ SECTIONS: dict[str, tuple[SectionMaker, ...]] = {
         provenance_section,
     ),
     "rna.study": (asked_section, cohort_section, split_section, study_section, provenance_section),
+    "images": (
+        asked_section,
+        image_cohort_section,
+        split_section,
+        image_scores_section,
+        tree_section,
+        tree_confusion_section,
+        image_patients_section,
+        reliability_section,
+        sites_section,
+        mistakes_section,
+        saliency_section,
+        trust_section,
+        training_section,
+        provenance_section,
+    ),
+    "images.compare": (
+        asked_section,
+        image_cohort_section,
+        split_section,
+        image_study_section,
+        provenance_section,
+    ),
 }
 """Sections of each kind of Run, in order; one that has nothing to say is left out."""
 
@@ -105,6 +140,10 @@ def render(run: Run, sections: list[Section]) -> str:
 
 def summary_of(run: Run) -> list[str]:
     """Return the result in a few sentences, the most important one first."""
+    if run.kind == "images":
+        return image_headline(run)
+    if run.kind == "images.compare":
+        return image_study_headline(run)
     if run.kind == "rna.study":
         return study_headline(run.scores(), run.comparisons())
     return headline(run.scores(), run.comparisons()) + transfer_sentences(run.scores(TRANSFER_SCORES))

@@ -6,9 +6,9 @@ from typing import Literal
 
 from trilineage.core.records import Comparison, Score
 from trilineage.report.blocks import Cell, Table
+from trilineage.report.metrics import described, order_of
+from trilineage.report.nouns import SAMPLES, Nouns
 from trilineage.report.numbers import (
-    LOWER_IS_BETTER,
-    METRIC_NAMES,
     UNDEFINED,
     counted,
     interval,
@@ -19,8 +19,8 @@ from trilineage.report.numbers import (
     signed,
 )
 
-LEAD_METRICS = ("balanced_accuracy", "macro_f1", "accuracy")
-"""The metric that headlines and figures show: the first of these that was scored."""
+LEAD_METRICS = ("balanced_accuracy", "macro_f1", "accuracy", "leaf_balanced_accuracy", "hierarchical_f1")
+"""The metric that headlines and figures show: the first of these that has a value."""
 
 Role = Literal["model", "baseline", "null", "leaky"]
 """What a score is for; `leaky`: on patients that were learned from, to show what recognising patients is worth."""
@@ -37,6 +37,13 @@ class Board:
     """`sample` or `patient`."""
     scores: tuple[Score, ...]
     """Models first, then baselines, then nulls, then what leaks; otherwise in the order they were added."""
+    nouns: Nouns = SAMPLES
+    """What samples and patients are called."""
+
+    @property
+    def noun(self) -> str:
+        """What one observation is called."""
+        return self.nouns.of(self.unit)
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -46,9 +53,7 @@ class Board:
     @property
     def metrics(self) -> tuple[str, ...]:
         """What was measured: known metrics in their usual order, then the others."""
-        names = {score.metric for score in self.scores}
-        known = [name for name in METRIC_NAMES if name in names]
-        return (*known, *sorted(names - set(known)))
+        return tuple(sorted({score.metric for score in self.scores}, key=order_of))
 
     def get(self, subject: str, metric: str) -> Score | None:
         """Return one score, or None."""
@@ -69,7 +74,7 @@ class Board:
         ]
         if role == "model":
             candidates = [score for score in candidates if score.subject == "model"] or candidates
-        sign = -1 if metric in LOWER_IS_BETTER else 1
+        sign = -1 if described(metric).is_lower_better else 1
         return max(candidates, key=lambda score: sign * score.value, default=None)
 
     def size(self) -> str:
@@ -77,13 +82,12 @@ class Board:
         counted_here = [score for score in self.scores if role_of(score.subject) != "leaky"] or self.scores
         n_samples = max(score.n_samples for score in counted_here)
         n_patients = max(score.n_patients for score in counted_here)
-        of = (
-            "" if self.unit == "patient" or n_samples == n_patients else f"{counted(n_samples, 'sample')} of "
-        )
-        return of + counted(n_patients, "patient")
+        is_same = self.unit == "patient" or n_samples == n_patients
+        of = "" if is_same else f"{counted(n_samples, self.nouns.sample)} of "
+        return of + counted(n_patients, self.nouns.patient)
 
 
-def boards(scores: Iterable[Score]) -> list[Board]:
+def boards(scores: Iterable[Score], nouns: Nouns = SAMPLES) -> list[Board]:
     """Group scores by population and unit, patients first."""
     groups: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
@@ -92,7 +96,9 @@ def boards(scores: Iterable[Score]) -> list[Board]:
     ordered = sorted(groups, key=lambda group: (populations.index(group[0]), group[1] != "patient"))
     return [
         Board(
-            *group, tuple(sorted(groups[group], key=lambda score: _ROLE_ORDER.index(role_of(score.subject))))
+            *group,
+            tuple(sorted(groups[group], key=lambda score: _ROLE_ORDER.index(role_of(score.subject)))),
+            nouns,
         )
         for group in ordered
     ]
@@ -116,7 +122,7 @@ def subject_name(subject: str) -> str:
 
 def lead_metric(scores: Sequence[Score]) -> str:
     """Return the metric to show first; there must be a score."""
-    present = {score.metric for score in scores}
+    present = {score.metric for score in scores if score.value == score.value}
     return next((metric for metric in LEAD_METRICS if metric in present), scores[0].metric)
 
 
@@ -129,10 +135,15 @@ def score_table(board: Board, metrics: Sequence[str] = ()) -> Table:
     strong = frozenset(i for i, subject in enumerate(board.subjects) if role_of(subject) == "model")
     level = percent(max(score.level for score in board.scores))
     caption = (
-        f"Scores per {board.unit} on {board.size()}{population_suffix(board.population)}; under each score its {level} "
-        "interval over patients (of a null: over permutations)."
+        f"Scores per {board.noun} on {board.size()}{population_suffix(board.population)}; under each score its {level} "
+        f"interval over {board.nouns.patient}s{_null_words(board)}."
     )
     return Table(caption, ("Subject", *map(metric_heading, shown)), rows, strong_rows=strong)
+
+
+def _null_words(board: Board) -> str:
+    """Say what the interval of a null is, where there can be one."""
+    return " (of a null: over permutations)" if board.nouns == SAMPLES else ""
 
 
 def score_cell(score: Score | None) -> Cell:
@@ -140,13 +151,13 @@ def score_cell(score: Score | None) -> Cell:
     return UNDEFINED if score is None else (number(score.value), interval(score.low, score.high))
 
 
-def comparison_table(comparisons: Sequence[Comparison]) -> Table:
+def comparison_table(comparisons: Sequence[Comparison], nouns: Nouns = SAMPLES) -> Table:
     """Lay out paired differences, one row each."""
     several = len({comparison.population for comparison in comparisons}) > 1
     rows = tuple(
         (
             f"{row.first} − {row.second}" + (f" ({row.population})" if several else ""),
-            row.unit,
+            nouns.of(row.unit),
             metric_heading(row.metric).rstrip("\N{NO-BREAK SPACE}↓"),
             (signed(row.difference), interval(row.low, row.high)),
             probability(row.p_value),
@@ -156,9 +167,9 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     )
     level = percent(comparisons[0].level)
     return Table(
-        f"Paired differences on the same patients, first minus second, with the {level} interval; p from a permutation "
-        "of patients, not corrected for the number of comparisons.",
-        ("Comparison", "Counted per", "Metric", "Difference", "p", "Patients"),
+        f"Paired differences on the same {nouns.patient}s, first minus second, with the {level} interval; p from a "
+        f"permutation of {nouns.patient}s, not corrected for the number of comparisons.",
+        ("Comparison", "Counted per", "Metric", "Difference", "p", f"{nouns.patient.capitalize()}s"),
         rows,
         n_text_columns=3,
     )

@@ -5,19 +5,26 @@ from typing import Any
 
 from trilineage.core.artifacts import Run
 from trilineage.report.blocks import Facts, Section
+from trilineage.report.nouns import nouns_of
 from trilineage.report.numbers import counted
 
 _PURPOSES = {
     "rna": "Learn to tell blood diseases apart from gene expression, on some patients, and test it on others.",
     "rna.study": "Compare variants of a diagnostic model of gene expression on the same held-out patients.",
+    "images": "Learn to place cell images on a tree of diagnoses, on some of them, and test it on others.",
+    "images.compare": "Compare ways to place cell images on a tree of diagnoses, on the same held-out images.",
 }
 
 
 KIND_TITLES = {
     "rna": "Diagnosis from gene expression",
     "rna.study": "Study of variants, diagnosis from gene expression",
+    "images": "Diagnosis from cell images",
+    "images.compare": "Comparison of variants, diagnosis from cell images",
 }
 """What stands above the name of a Run."""
+
+_FOR_PATIENTS = "Rule for patients"
 
 
 def asked_section(run: Run) -> Section:
@@ -27,6 +34,8 @@ def asked_section(run: Run) -> Section:
         rows.append(("Command", str(run.manifest["command"])))
     rows += _data_rows(run.manifest.get("data") or {})
     rows += _choice_rows(tomllib.loads(run.read_text("config.toml")) if run.has("config.toml") else {})
+    if not nouns_of(run).knows_patients:
+        rows = [row for row in rows if row[0] != _FOR_PATIENTS]
     rows.append(("Seed", str(run.seed)))
     return Section("asked", "What was asked", (Facts(tuple(rows)),))
 
@@ -38,11 +47,11 @@ def _data_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("Data", str(data["path"]).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]))
     size = [
         counted(int(data[key]), noun)
-        for key, noun in (("n_obs", "sample"), ("n_vars", "gene"))
+        for key, noun in (("n_obs", "sample"), ("n_vars", "gene"), ("n_images", "image"))
         if key in data
     ]
     if size:
-        rows.append(("Size of the file", ", ".join(size)))
+        rows.append(("Size of the set" if "n_images" in data else "Size of the file", ", ".join(size)))
     if data.get("sha256"):
         rows.append(("Fingerprint (SHA-256)", str(data["sha256"])))
     return rows
@@ -51,6 +60,12 @@ def _data_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
 def _choice_rows(config: dict[str, Any]) -> list[tuple[str, str]]:
     """Pick the options that decide what the question is; the whole configuration stands further down."""
     chosen = [
+        ("Tree of labels", config.get("taxonomy")),
+        ("Trained at sites", _words(config.get("train_sites"), "")),
+        ("Network", _words(config.get("backbone"), "name")),
+        ("Head", _words(config.get("hierarchy"), "variant")),
+        ("Rule of decision", _words(config.get("evaluation"), "rule")),
+        (_FOR_PATIENTS, _words(config.get("evaluation"), "patient_rule")),
         ("Task", config.get("task")),
         ("Learned from", _words(config.get("population"), "train")),
         ("Scored on", _words(config.get("population"), "test")),

@@ -6,7 +6,8 @@ from typing import Any
 from trilineage.core.artifacts import Run
 from trilineage.report.blocks import Block, Cell, Facts, Fold, Notice, Section, Table, Text
 from trilineage.report.findings import cohort_notices
-from trilineage.report.numbers import counted, listed
+from trilineage.report.nouns import Nouns, nouns_of
+from trilineage.report.numbers import counted, listed, sentence
 
 _PARTS = ("train", "valid", "test", "unused")
 _PART_NAMES = {"train": "Training", "valid": "Validation", "test": "Test", "unused": "Not used"}
@@ -32,7 +33,7 @@ def cohort_section(run: Run) -> Section | None:
         table if len(table.rows) <= MAX_ROWS_OPEN else Fold(table.caption, (table,)) for table in tables
     ]
     blocks.append(Facts(tuple(_reading_rows(cohort))))
-    blocks += [Notice(_sentence(note)) for note in cohort.get("notes") or []]
+    blocks += [Notice(sentence(note)) for note in cohort.get("notes") or []]
     return Section("cohort", "Cohort", tuple(blocks))
 
 
@@ -41,16 +42,20 @@ def split_section(run: Run) -> Section | None:
     if not run.has("split.csv"):
         return None
     split = run.read_table("split.csv")
+    nouns = nouns_of(run)
     leaks = leaking_patients(split)
-    blocks: list[Block] = [_leak_notice(leaks, len(set(split["patient"])))]
+    blocks: list[Block] = [_leak_notice(leaks, len(set(split["patient"])), nouns)]
     folds = sorted({fold for fold, part in zip(split["fold"], split["part"], strict=True) if part == "test"})
     by = "fold" if len(folds) > 1 else "part"
     if by == "fold":
         blocks.insert(
             0,
-            Text(f"{len(folds)} folds: each patient is scored once, by a model that never saw the patient."),
+            Text(
+                f"{len(folds)} folds: each {nouns.patient} is scored once, by a model that never saw the "
+                f"{nouns.patient}."
+            ),
         )
-    blocks.append(_split_table(split, by, folds if by == "fold" else list(_PARTS)))
+    blocks.append(_split_table(split, by, folds if by == "fold" else list(_PARTS), nouns))
     return Section("split", "Split", tuple(blocks))
 
 
@@ -63,15 +68,19 @@ def leaking_patients(split: dict[str, list[str]]) -> list[str]:
     return sorted(patient for patient, found in places.items() if len(found) > 1)
 
 
-def _leak_notice(leaks: list[str], n_patients: int) -> Notice:
-    if leaks:
+def _leak_notice(leaks: list[str], n_patients: int, nouns: Nouns) -> Notice:
+    if leaks and nouns.knows_patients:
         return Notice(
             f"LEAKAGE: {counted(len(leaks), 'patient')} of {n_patients:,} on both sides of the split "
             f"({listed(leaks, 4)}). The "
             "scores measure how well patients are recognised, not how well disease is diagnosed.",
             "danger",
         )
-    return Notice(f"Checked: none of the {counted(n_patients, 'patient')} stands on both sides of the split.")
+    if leaks:
+        return Notice(f"{counted(len(leaks), nouns.patient)} on both sides of the split.", "danger")
+    checked = f"Checked: none of the {counted(n_patients, nouns.patient)} stands on both sides of the split."
+    unknown = " Whether a patient does cannot be checked: the patients are not known."
+    return Notice(checked if nouns.knows_patients else checked + unknown)
 
 
 def _class_table(classes: list[dict[str, Any]]) -> Table:
@@ -88,13 +97,13 @@ def _reading_rows(cohort: dict[str, Any]) -> list[tuple[str, str]]:
     """Say as what the matrix was read and why, and which columns carry which meaning."""
     state = cohort.get("matrix_state") or {}
     rows = [("Matrix read as", str(state.get("kind", "unknown")))]
-    rows += [("Evidence", _sentence(text)) for text in state.get("evidence") or []]
+    rows += [("Evidence", sentence(text)) for text in state.get("evidence") or []]
     keys = cohort.get("keys") or {}
     rows += [(f"Column for {role.replace('_', ' ')}", str(key)) for role, key in keys.items() if key]
     return rows
 
 
-def _split_table(split: dict[str, list[str]], by: str, groups: list[str]) -> Table:
+def _split_table(split: dict[str, list[str]], by: str, groups: list[str], nouns: Nouns) -> Table:
     """Count patients and samples of each class in each part (or fold)."""
     patients: dict[tuple[str, str], set[str]] = defaultdict(set)
     samples: dict[tuple[str, str], int] = defaultdict(int)
@@ -104,17 +113,18 @@ def _split_table(split: dict[str, list[str]], by: str, groups: list[str]) -> Tab
     labels = sorted(set(split["label"]))
     present = [group for group in groups if any(samples[group, label] for label in labels)]
     rows: list[tuple[Cell, ...]] = [
-        (label, *(_count(patients[group, label], samples[group, label]) for group in present))
+        (label, *(_count(len(patients[group, label]), samples[group, label], nouns) for group in present))
         for label in labels
     ]
     totals: tuple[Cell, ...] = (
         "All",
-        *(_count(*_total(patients, samples, group, labels)) for group in present),
+        *(_count(*_total(patients, samples, group, labels), nouns) for group in present),
     )
     names = [_PART_NAMES.get(group, group) if by == "part" else f"Fold {group}" for group in present]
-    caption = "Patients of each class per " + ("part" if by == "part" else "fold in which they are tested")
+    place = "part" if by == "part" else "fold in which they are tested"
+    under = f"; under them their {nouns.sample}s" if nouns.knows_patients else ""
     return Table(
-        f"{caption}; under them their samples.",
+        f"{nouns.patient.capitalize()}s of each class per {place}{under}.",
         ("Class", *names),
         (*rows, totals),
         strong_rows=frozenset({len(rows)}),
@@ -126,21 +136,10 @@ def _total(
     samples: dict[tuple[str, str], int],
     group: str,
     labels: list[str],
-) -> tuple[set[str], int]:
-    return set().union(*(patients[group, label] for label in labels)), sum(
-        samples[group, label] for label in labels
-    )
+) -> tuple[int, int]:
+    n_patients = len(set().union(*(patients[group, label] for label in labels)))
+    return n_patients, sum(samples[group, label] for label in labels)
 
 
-def _count(patients: set[str], n_samples: int) -> tuple[str, str]:
-    return f"{len(patients):,}", counted(n_samples, "sample")
-
-
-def _sentence(text: str) -> str:
-    """Give a clause a capital letter and a full stop."""
-    stripped = text.strip()
-    return (
-        stripped
-        if not stripped
-        else stripped[0].upper() + stripped[1:] + ("" if stripped[-1] in ".!?" else ".")
-    )
+def _count(n_patients: int, n_samples: int, nouns: Nouns) -> Cell:
+    return (f"{n_patients:,}", counted(n_samples, nouns.sample)) if nouns.knows_patients else f"{n_samples:,}"

@@ -14,6 +14,7 @@ from trilineage.evaluation.metrics import confusion_matrix
 from trilineage.evaluation.patient_sums import patient_sums
 from trilineage.report.blocks import Block, Figure, Fold, Section, Table, Text
 from trilineage.report.drawing import INK, MODEL, SECOND, WIDTH_IN, draw
+from trilineage.report.matrix import label_cells, paint_share
 from trilineage.report.numbers import counted, number
 
 MAX_PATIENTS_DRAWN = 80
@@ -113,7 +114,7 @@ def _paint_confusion(
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = 8 if len(classes) <= 8 else 6.5
     for (row, column), share in np.ndenumerate(shares):
-        _paint_share(axes, row, column, float(share), SECOND if row != column else MODEL)
+        paint_share(axes, row, column, float(share), SECOND if row != column else MODEL)
         weight = "bold" if row == column else "normal"
         if counts[row, column] > 0:
             axes.text(
@@ -125,22 +126,8 @@ def _paint_confusion(
                 size=size,
                 weight=weight,
             )
-    _label_cells(axes, classes, classes)
+    label_cells(axes, classes, classes)
     axes.set(title=f"{heading} (rows: true, columns: called)", aspect="equal")
-
-
-def _paint_share(axes: Axes, row: int, column: int, share: float, colour: str) -> None:
-    """Shade one cell: stronger for a larger share, never so strong that ink cannot be read on it."""
-    corner = (column - 0.5, row - 0.5)
-    axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, alpha=0.72 * share, linewidth=0))
-
-
-def _label_cells(axes: Axes, rows: tuple[str, ...], columns: tuple[str, ...]) -> None:
-    axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
-    axes.tick_params(length=0)
-    axes.spines[["left", "bottom"]].set_visible(False)
 
 
 def _confusion_in_words(matrices: list[tuple[str, np.ndarray]], classes: tuple[str, ...]) -> str:
@@ -218,7 +205,7 @@ def heat_figure(patients: Prediction) -> Figure:
         axes = canvas.subplots()
         for (row, column), share in np.ndenumerate(probabilities):
             is_true = column == labels[row]
-            _paint_share(axes, row, column, float(share), MODEL if is_true else SECOND)
+            paint_share(axes, row, column, float(share), MODEL if is_true else SECOND)
             if share >= 0.05:
                 axes.text(column, row, f"{share:.2f}", ha="center", va="center", size=7)
             if is_true:
@@ -227,7 +214,7 @@ def heat_figure(patients: Prediction) -> Figure:
                         (column - 0.47, row - 0.44), 0.94, 0.88, fill=False, edgecolor=INK, linewidth=0.8
                     )
                 )
-        _label_cells(axes, names, patients.classes)
+        label_cells(axes, names, patients.classes)
         for row in np.flatnonzero(np.diff(labels)):
             axes.axhline(row + 0.5, color=INK, linewidth=0.5, alpha=0.5)
 

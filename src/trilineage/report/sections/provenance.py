@@ -4,9 +4,6 @@ from trilineage.core.artifacts import Run
 from trilineage.report.blocks import Facts, Fold, Section, Table, Verbatim
 from trilineage.report.numbers import moment
 
-_MADE_HERE = ("figures/", "report.html")
-"""Files that this page brings into the Run; left out, so that the same Run always gives the same page."""
-
 
 def provenance_section(run: Run) -> Section:
     """List what the result was made with."""
@@ -21,7 +18,7 @@ def provenance_section(run: Run) -> Section:
         ("Finished", moment(manifest.get("finished", "not finished"))),
         ("Run format", f"{run.kind}, version {manifest['format_version']}"),
     ]
-    files = sorted((name, sha) for name, sha in manifest["files"].items() if not name.startswith(_MADE_HERE))
+    files = sorted((name, sha) for name, sha in manifest["files"].items() if not _is_made_here(name))
     digests = Table(
         "Files of the Run with their SHA-256.", ("File", "SHA-256"), tuple(files), n_text_columns=2
     )
@@ -32,3 +29,8 @@ def provenance_section(run: Run) -> Section:
         "Configuration and provenance",
         (*blocks, Fold("Configuration", (Verbatim(config),)), Fold("Digests", (digests,))),
     )
+
+
+def _is_made_here(name: str) -> bool:
+    """Tell what this page brings into the Run; left out, so that the same Run always gives the same page."""
+    return name == "report.html" or (name.startswith("figures/") and name.endswith(".svg"))

@@ -1,0 +1,40 @@
+"""What one observation of a Run is called, and what intervals are over."""
+
+from dataclasses import dataclass
+
+from trilineage.core.artifacts import Run
+
+
+@dataclass(frozen=True)
+class Nouns:
+    """Names of the two units of a Run."""
+
+    sample: str = "sample"
+    """One observation: a cell or bulk sample, an image."""
+    patient: str = "patient"
+    """Who it comes from; where patients are not known, the observation itself."""
+
+    def of(self, unit: str) -> str:
+        """Return the noun of a unit of `Score`."""
+        return self.patient if unit == "patient" else self.sample
+
+    @property
+    def knows_patients(self) -> bool:
+        """Whether observations are grouped by patient."""
+        return self.sample != self.patient
+
+
+SAMPLES = Nouns()
+"""Where nothing else is said."""
+
+
+def nouns_of(run: Run) -> Nouns:
+    """Return the nouns of a Run: images and, where they are known, patients; else samples and patients."""
+    if not run.kind.startswith("images"):
+        return SAMPLES
+    if run.has("cohort.json"):
+        has_patients = bool(run.read_json("cohort.json").get("has_patients", True))
+    else:
+        scores = run.scores()
+        has_patients = not scores or any(score.n_samples != score.n_patients for score in scores)
+    return Nouns("image", "patient" if has_patients else "image")
