@@ -134,3 +134,12 @@ def test_codes_in_portions_are_the_codes_of_the_whole():
     parts = [encode_largest(portion, encoder, 9) for portion in x.split(13)]
     joined, whole = SparseCodes.concatenate(parts), encode_largest(x, encoder, 9)
     assert torch.allclose(joined.dense(), whole.dense(), atol=1e-5)
+
+
+@pytest.mark.parametrize("room", [0, 64])
+def test_tokens_with_more_active_latents_than_expected_lose_none(room, monkeypatch):
+    monkeypatch.setattr(encoding, "_ROOM", room)
+    x, encoder = case()
+    codes, z = encode_above(x, encoder, torch.full((700,), -0.5), backend="numba"), dense(x, encoder)
+    assert torch.allclose(codes.dense(), z * (z > -0.5), atol=1e-5)
+    assert codes.n_active > 40 * 700 / 8

@@ -15,10 +15,12 @@ from trilineage.models.sparse import Backend, choose_backend, use_torch_threads
 
 TOKEN_CHUNK = 256
 """Tokens whose pre-activations of all latents are held at a time (50 MB at 49,152 latents)."""
-TOKEN_TILE, LATENT_TILE = 1024, 1024
-"""Pre-activations that are made and searched at a time where only the largest are wanted: 4 MB, which stay in cache."""
+TOKEN_TILE, LATENT_TILE = 1024, 2048
+"""Pre-activations that are made and searched at a time where only the largest are wanted: 8 MB, which caches hold."""
 _SPARE = 96
 """Candidates beyond k that a token may hold before they are sorted out."""
+_ROOM = 64
+"""Values above their bounds that a token may have, beside an eighth of all, before its row is walked twice."""
 
 
 class Encoder(NamedTuple):
@@ -151,13 +153,16 @@ def above(
         return _above_by_torch(block, bias, bounds, at_most)
     use_torch_threads()
     arrays = block.numpy(), bias.detach().numpy(), bounds.detach().numpy()
-    indptr, counts = np.zeros(len(block) + 1, np.int64), np.empty(len(block), np.int32)
-    encoding_kernels.count_above(*arrays, counts)
+    capacity = min(len(bias), _ROOM + len(bias) // 8)
+    shape, counts = (len(block), capacity), np.empty(len(block), np.int32)
+    found = np.empty(shape, np.float32), np.empty(shape, np.int32)
+    encoding_kernels.find_above(*arrays, counts, *found)
+    indptr = np.zeros(len(block) + 1, np.int64)
     np.cumsum(counts, out=indptr[1:])
     if at_most is not None and indptr[-1] > at_most:
         return None
     values, latents = np.empty(indptr[-1], np.float32), np.empty(indptr[-1], np.int32)
-    encoding_kernels.write_above(*arrays, indptr, values, latents)
+    encoding_kernels.write_above(*arrays, indptr, *found, values, latents)
     starts, places, heights = (torch.from_numpy(array) for array in (indptr, latents, values))
     return SparseCodes(starts, places, heights, len(bias))
 

@@ -106,33 +106,44 @@ def write_rows(indptr, sizes, values, latents, out_values, out_latents):
             out_latents[start + i] = latents[token, order[i]]
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def count_above(block, bias, bounds, counts):
-    """Count, per token, the pre-activations (`block` plus `bias`) that exceed the bound of their latent."""
-    for token in prange(block.shape[0]):
-        row = block[token]
-        n = np.int32(0)
-        for j in range(row.size):
-            n += np.int32(row[j] + bias[j] > bounds[j])
-        counts[token] = n
+@njit(cache=True, nogil=True)
+def _write(row, bias, bounds, out_values, out_latents):
+    """Write what exceeds its bound, as far as there is room; return how many there are."""
+    n, room = 0, out_values.size
+    for start in range(0, row.size, STRIDE):
+        stop = min(start + STRIDE, row.size)
+        n_hits = np.int32(0)
+        for j in range(start, stop):
+            n_hits += np.int32(row[j] + bias[j] > bounds[j])
+        if n_hits == 0:
+            continue
+        if n + n_hits > room:
+            n += n_hits
+            continue
+        for j in range(start, stop):
+            value = row[j] + bias[j]
+            if value > bounds[j]:
+                out_values[n] = value
+                out_latents[n] = j
+                n += 1
+    return n
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def write_above(block, bias, bounds, indptr, out_values, out_latents):
-    """Write what `count_above` counted to compressed rows, in the order of the latents."""
-    n_latents = block.shape[1]
+def find_above(block, bias, bounds, counts, values, latents):
+    """Count, per token, the pre-activations (`block` plus `bias`) above the bound of their latent; note what fits."""
     for token in prange(block.shape[0]):
-        row, place = block[token], indptr[token]
-        for start in range(0, n_latents, STRIDE):
-            stop = min(start + STRIDE, n_latents)
-            n_hits = np.int32(0)
-            for j in range(start, stop):
-                n_hits += np.int32(row[j] + bias[j] > bounds[j])
-            if n_hits == 0:
-                continue
-            for j in range(start, stop):
-                value = row[j] + bias[j]
-                if value > bounds[j]:
-                    out_values[place] = value
-                    out_latents[place] = j
-                    place += 1
+        counts[token] = _write(block[token], bias, bounds, values[token], latents[token])
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def write_above(block, bias, bounds, indptr, values, latents, out_values, out_latents):
+    """Gather what `find_above` noted in compressed rows; a row that did not fit is walked again."""
+    for token in prange(block.shape[0]):
+        start, stop = indptr[token], indptr[token + 1]
+        n = stop - start
+        if n <= values.shape[1]:
+            out_values[start:stop] = values[token, :n]
+            out_latents[start:stop] = latents[token, :n]
+        else:
+            _write(block[token], bias, bounds, out_values[start:stop], out_latents[start:stop])
