@@ -69,7 +69,7 @@ def epoch(batches: ImageBatches, turn: int) -> None:
 
 
 def costs(ways: dict[str, Callable[[], None]], n_images: int, rounds: int) -> dict[str, np.ndarray]:
-    """Return milliseconds per image of each way in each round (round 2): by the clock and of all threads' processors."""
+    """Return milliseconds per image of each way in each round (round 2): by the clock, and of processors."""
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():

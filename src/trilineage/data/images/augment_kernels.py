@@ -58,33 +58,85 @@ def _packed(pixels):
     return packed
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _between(p00, p01, p10, p11, across, down):
+    """Return red and blue (16 bits each, 256 times a byte) and green between four packed pixels."""
+    w11 = (across * down) >> 8
+    w10, w01 = down - w11, across - w11
+    w00 = 256 - down - w01
+    both = w00 * (p00 & 0xFF00FF) + w01 * (p01 & 0xFF00FF) + w10 * (p10 & 0xFF00FF) + w11 * (p11 & 0xFF00FF)
+    one = w00 * (p00 & 0xFF00) + w01 * (p01 & 0xFF00) + w10 * (p10 & 0xFF00) + w11 * (p11 & 0xFF00)
+    return both + 0x800080, one + 0x8000
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _inside(start, step, length, first, last):
+    """Narrow a range of columns to those whose place along one side has a neighbour inside the image."""
+    low, high = 0, ((length - 1) << 16) - 1
+    if step == 0:
+        return (first, last) if low <= start <= high else (first, first)
+    if step > 0:
+        return max(first, -((start - low) // step)), min(last, (high - start) // step + 1)
+    return max(first, -((high - start) // -step)), min(last, (start - low) // -step + 1)
+
+
 @njit(cache=True, nogil=True)
 def _sample_row(packed, height, width, x, y, step_x, step_y, table, red, green, blue):
     """Read a row of the result from the source, linear between pixels (to 1/256), through a table of grey values."""
+    n = red.shape[0]
+    first, last = _inside(x, step_x, width, 0, n)
+    first, last = _inside(y, step_y, height, first, last)
+    last = max(first, last)
+    _sample_border(
+        packed, height, width, x, y, step_x, step_y, table, red[:first], green[:first], blue[:first]
+    )
+    _sample_inside(
+        packed,
+        width,
+        x + first * step_x,
+        y + first * step_y,
+        step_x,
+        step_y,
+        table,
+        red[first:last],
+        green[first:last],
+        blue[first:last],
+    )
+    x, y = x + last * step_x, y + last * step_y
+    _sample_border(packed, height, width, x, y, step_x, step_y, table, red[last:], green[last:], blue[last:])
+
+
+@njit(cache=True, nogil=True)
+def _sample_inside(packed, width, x, y, step_x, step_y, table, red, green, blue):
+    """Read places that have all four neighbours in the image."""
     for column in range(red.shape[0]):
-        left, above = x >> 16, y >> 16
+        place = np.uint64((y >> 16) * width + (x >> 16))
         across, down = (x >> 8) & 255, (y >> 8) & 255
         x += step_x
         y += step_y
-        right, below = left + 1, above + 1
-        if left < 0 or above < 0 or right >= width or below >= height:
-            left, right = _mirrored(left, width), _mirrored(right, width)
-            above, below = _mirrored(above, height), _mirrored(below, height)
-        above *= width
-        below *= width
+        p00, p01 = np.int64(packed[place]), np.int64(packed[place + np.uint64(1)])
+        under = place + np.uint64(width)
+        p10, p11 = np.int64(packed[under]), np.int64(packed[under + np.uint64(1)])
+        both, one = _between(p00, p01, p10, p11, across, down)
+        red[column] = table[np.uint64((both >> 8) & 255)]
+        green[column] = table[np.uint64((one >> 16) & 255)]
+        blue[column] = table[np.uint64((both >> 24) & 255)]
+
+
+@njit(cache=True, nogil=True)
+def _sample_border(packed, height, width, x, y, step_x, step_y, table, red, green, blue):
+    """Read places near or beyond the border; outside, the image is mirrored."""
+    for column in range(red.shape[0]):
+        left, right = _mirrored(x >> 16, width), _mirrored((x >> 16) + 1, width)
+        above, below = _mirrored(y >> 16, height) * width, _mirrored((y >> 16) + 1, height) * width
         p00, p01 = np.int64(packed[above + left]), np.int64(packed[above + right])
         p10, p11 = np.int64(packed[below + left]), np.int64(packed[below + right])
-        w11 = (across * down) >> 8
-        w10, w01 = down - w11, across - w11
-        w00 = 256 - down - w01
-        # Red and blue in one multiplication: 16 bits each, and 256 times a byte fits.
-        both = (
-            w00 * (p00 & 0xFF00FF) + w01 * (p01 & 0xFF00FF) + w10 * (p10 & 0xFF00FF) + w11 * (p11 & 0xFF00FF)
-        )
-        one = w00 * (p00 & 0xFF00) + w01 * (p01 & 0xFF00) + w10 * (p10 & 0xFF00) + w11 * (p11 & 0xFF00)
-        red[column] = table[((both + 0x800080) >> 8) & 255]
-        green[column] = table[((one + 0x8000) >> 16) & 255]
-        blue[column] = table[((both + 0x800080) >> 24) & 255]
+        both, one = _between(p00, p01, p10, p11, (x >> 8) & 255, (y >> 8) & 255)
+        x += step_x
+        y += step_y
+        red[column] = table[(both >> 8) & 255]
+        green[column] = table[(one >> 16) & 255]
+        blue[column] = table[(both >> 24) & 255]
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")

@@ -1,6 +1,7 @@
 """Pixels of a list of images, at their own size or at the working size; from files or from an array."""
 
 import functools
+import os
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -153,13 +154,15 @@ def read_bytes(path: Path) -> bytes:
         If it cannot be read or is far too large.
     """
     try:
-        with open(path, "rb") as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
+        with open(path, "rb", buffering=0) as stream:
+            n_bytes = os.fstat(stream.fileno()).st_size
+            if n_bytes <= MAX_FILE_BYTES:
+                return stream.read()
     except OSError as error:
         raise ImageError("cannot be read", seen=error.strerror or str(error)) from error
-    if len(data) > MAX_FILE_BYTES:
-        raise ImageError("the file is too large", allowed=f"{MAX_FILE_BYTES:,} bytes")
-    return data
+    raise ImageError(
+        "the file is too large", seen=f"{n_bytes:,} bytes", allowed=f"at most {MAX_FILE_BYTES:,} bytes"
+    )
 
 
 class _named:  # noqa: N801  (a context manager that is used like a function; contextlib's is ten times slower)

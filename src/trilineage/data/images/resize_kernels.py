@@ -39,33 +39,47 @@ def _add_row(row, weight, total):
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _across(total, starts, weights, out):
-    """Write a row of the result from a row that is already of its height."""
-    for column in range(out.shape[0]):
-        place = starts[column] * 3
-        red = green = blue = np.float32(0.5)
+def _across(total, starts, weights, line):
+    """Make a row of the result from a row that is already of its height.
+
+    Each pixel takes along the first channel of its right neighbour and writes it where that neighbour will write its
+    own: four numbers side by side are one instruction, three are not.
+    """
+    for column in range(starts.shape[0]):
+        red = green = blue = next_red = np.float32(0.0)
         for tap in range(weights.shape[1]):
             weight = weights[column, tap]
+            place = np.uint64(3 * (starts[column] + tap))
             red += weight * total[place]
-            green += weight * total[place + 1]
-            blue += weight * total[place + 2]
-            place += 3
-        out[column, 0] = np.uint8(red)
-        out[column, 1] = np.uint8(green)
-        out[column, 2] = np.uint8(blue)
+            green += weight * total[place + np.uint64(1)]
+            blue += weight * total[place + np.uint64(2)]
+            next_red += weight * total[place + np.uint64(3)]
+        place = np.uint64(3 * column)
+        line[place] = red
+        line[place + np.uint64(1)] = green
+        line[place + np.uint64(2)] = blue
+        line[place + np.uint64(3)] = next_red
+
+
+@njit(cache=True, nogil=True)
+def _rounded(line, out):
+    """Write numbers as the nearest bytes; weights sum to 1, so none is out of range."""
+    for place in range(out.shape[0]):
+        out[place] = np.uint8(np.int32(line[place] + np.float32(0.5)))
 
 
 @njit(cache=True, nogil=True)
 def resize(pixels, box, out):
     """Write the part of an image inside a box (left, top, right, bottom) at the size of `out`."""
     height, width = pixels.shape[0], pixels.shape[1]
-    flat = pixels.reshape(height, width * 3)
+    source, target = pixels.reshape(height, width * 3), out.reshape(out.shape[0], out.shape[1] * 3)
     left_of, across = _taps(box[0], box[2], width, out.shape[1])
     top_of, down = _taps(box[1], box[3], height, out.shape[0])
-    total = np.empty(width * 3, np.float32)
+    total, line = np.zeros(width * 3 + 1, np.float32), np.empty(out.shape[1] * 3 + 1, np.float32)
     for row in range(out.shape[0]):
         total[:] = 0
         for tap in range(down.shape[1]):
             if down[row, tap] != 0:
-                _add_row(flat[top_of[row] + tap], down[row, tap], total)
-        _across(total, left_of, across, out[row])
+                _add_row(source[top_of[row] + tap], down[row, tap], total[:-1])
+        _across(total, left_of, across, line)
+        _rounded(line, target[row])
