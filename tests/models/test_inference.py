@@ -118,3 +118,14 @@ def test_without_a_compiler_the_network_runs_as_it_is(monkeypatch, caplog):
     batches = list(predict_images(classifier(), load, 3, InferenceSettings(compile=True)))
     assert batches[0].probabilities.shape == (3, 5)
     assert "runs as it is: no C++ compiler" in caplog.text
+
+
+def test_large_images_are_computed_one_by_one_and_small_ones_together():
+    def sizes(size):
+        pixels = torch.zeros(1, 3, size, size)
+        stream = predict_images(
+            classifier(size=size), lambda positions: pixels.expand(len(positions), -1, -1, -1), 70
+        )
+        return len(next(iter(stream)).positions)
+
+    assert [sizes(16), sizes(128), sizes(264)] == [64, 4, 1]
