@@ -40,6 +40,7 @@ def commands_page() -> str:
 
 def configurations() -> dict[str, type[Settings]]:
     """Return what can be configured, by the command that takes it."""
+    from trilineage.data.inspection.settings import InspectionSettings
     from trilineage.data.simulate.settings import SimulationSettings
     from trilineage.data.simulate.smears.settings import SmearSettings
 
@@ -48,7 +49,7 @@ def configurations() -> dict[str, type[Settings]]:
     }
     found: dict[str, type[Settings]] = {name: recipe.Config for name, recipe in recipes.items()}
     simulators = {"trilineage data simulate": SimulationSettings, "trilineage data simulate-smears": SmearSettings}
-    return found | simulators
+    return found | {"trilineage data check": InspectionSettings} | simulators
 
 
 def options_page() -> str:

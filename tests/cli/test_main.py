@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from trilineage import __version__
-from trilineage.cli import data, main, report, rna
+from trilineage.cli import data, images, main, report, rna
 
 HEAVY = ("torch", "anndata", "pandas", "matplotlib", "numba", "sklearn", "scipy")
 
@@ -50,7 +50,16 @@ def test_the_commands_are_those_of_the_manual():
         "trilineage rna transfer",
         "trilineage rna explain",
         "trilineage rna study",
+        "trilineage images fit",
+        "trilineage images predict",
+        "trilineage images explain",
+        "trilineage images compare",
+        "trilineage images agree",
+        "trilineage data list",
+        "trilineage data get",
+        "trilineage data check",
         "trilineage data simulate",
+        "trilineage data simulate-smears",
     ]
 
 
@@ -60,7 +69,7 @@ def test_every_command_and_every_option_is_explained(name, command):
     assert all(parameter.help for parameter in command.params if parameter.name != "help")
 
 
-@pytest.mark.parametrize("module", [rna, data, report])
+@pytest.mark.parametrize("module", [rna, images, data, report])
 def test_a_command_builds_calls_and_shows_in_fewer_than_fifteen_lines(module):
     tree = ast.parse(inspect.getsource(module))
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list]
