@@ -48,7 +48,10 @@ def configurations() -> dict[str, type[Settings]]:
         f"trilineage {name} fit": import_module(f"trilineage.pipelines.{name}") for name in trilineage.RECIPES
     }
     found: dict[str, type[Settings]] = {name: recipe.Config for name, recipe in recipes.items()}
-    simulators = {"trilineage data simulate": SimulationSettings, "trilineage data simulate-smears": SmearSettings}
+    simulators = {
+        "trilineage data simulate": SimulationSettings,
+        "trilineage data simulate-smears": SmearSettings,
+    }
     return found | {"trilineage data check": InspectionSettings} | simulators
 
 

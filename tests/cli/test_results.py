@@ -46,7 +46,7 @@ def test_many_patients_are_cut_with_their_number(tmp_path, capsys):
     names = [f"p{i}" for i in range(25)]
     prediction = Prediction(np.array(names), np.array(names), ("A", "B"), np.tile([0.9, 0.1], (25, 1)))
     table = {"patient": names, "n_samples": [1] * 25, "predicted": ["A"] * 25, "probability: A": [0.9] * 25}
-    show_predictions(prediction, table, tmp_path / "out.h5ad")
+    show_predictions(len(prediction.samples), table, tmp_path / "out.h5ad")
     out = capsys.readouterr().out
     assert "p19" in out
     assert "p20" not in out

@@ -76,7 +76,7 @@ def predict(
     for name, reason in found.unreadable:
         typer.echo(f"left out: {name}: {reason}", err=True)
     if found.patients:
-        show_predictions(found.prediction, found.patients, out)
+        show_predictions(len(found.prediction.samples), found.patients, out)
     else:
         typer.echo(f"{len(found.prediction.samples):,} images: {out}")
 

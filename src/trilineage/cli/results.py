@@ -1,6 +1,6 @@
 """What a command shows when it is done: scores as a table, the genes, and where everything lies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,16 +8,23 @@ import typer
 
 from trilineage.cli.door import is_first_process
 from trilineage.core.artifacts import Run
+from trilineage.report.image_findings import SITE, site_boards, site_name, whole
+from trilineage.report.nouns import nouns_of
 from trilineage.report.numbers import UNDEFINED, counted, metric_heading, number, scored
 from trilineage.report.scoreboard import Board, boards, population_suffix, role_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from trilineage.core.records import Prediction
 
-SHOWN_METRICS = ("balanced_accuracy", "macro_f1", "auroc")
-"""As many metrics as fit on a line with their intervals; the report has all."""
+SHOWN_METRICS = (
+    ("balanced_accuracy", "macro_f1", "auroc"),
+    ("leaf_balanced_accuracy", "hierarchical_f1", "clinical_cost"),
+    ("pointing", "energy_inside", "deletion_auc", "insertion_auc"),
+    ("agreement", "cohen_kappa", "weighted_kappa"),
+)
+"""Metrics of classes, of trees, of maps and of readers, as many as fit on a line with their intervals; the report has
+all."""
 MAX_PATIENTS_SHOWN = 20
 _WIDTH_WITHOUT_TERMINAL = 140
 
@@ -27,8 +34,12 @@ def show_run(run: Run | Path, folder: str = "") -> None:
     if not is_first_process():
         return
     opened = run if isinstance(run, Run) else Run.open(run)
-    for board in boards(opened.scores(f"{folder}scores.json")):
+    scores, nouns = opened.scores(f"{folder}scores.json"), nouns_of(opened)
+    for board in boards(whole(scores), nouns):
         _print(score_table(board))
+    sites = site_boards(scores, nouns)
+    if sites:
+        _print(site_table(sites))
     _write_report(opened.path)
 
 
@@ -44,30 +55,53 @@ def show_genes(run: Run | Path, n_top: int) -> None:
     _write_report(opened.path)
 
 
-def show_predictions(prediction: "Prediction", patients: dict[str, list[Any]], out: Path) -> None:
+def show_predictions(n_samples: int, patients: dict[str, list[Any]], out: Path) -> None:
     """Print the class called for each patient, and where the whole result is."""
     if not is_first_process():
         return
     _print(_text_table("Patients", _called_columns(patients), MAX_PATIENTS_SHOWN))
-    typer.echo(
-        f"{counted(len(prediction.samples), 'sample')} of {counted(len(patients['patient']), 'patient')}: {out}"
-    )
+    typer.echo(f"{counted(n_samples, 'sample')} of {counted(len(patients['patient']), 'patient')}: {out}")
 
 
 def score_table(board: Board) -> "Table":
     """Lay out one board for a terminal."""
+    title = f"Per {board.noun}{population_suffix(board.population)}: {board.size()}"
+    metrics = shown_metrics(board)
+    rows = {
+        subject: [scored(board.get(subject, metric), 2) for metric in metrics] for subject in board.subjects
+    }
+    return _scores_table(title, metrics, rows, {name for name in rows if role_of(name) == "model"})
+
+
+def site_table(found: Sequence[Board]) -> "Table":
+    """Lay out the scores of the model at each site, a row per site."""
+    metrics = shown_metrics(found[0])
+    rows = {
+        f"{site_name(board.population.removeprefix(SITE))} ({board.size()})": [
+            scored(board.best("model", metric), 2) for metric in metrics
+        ]
+        for board in found
+    }
+    return _scores_table(f"The model per {found[0].noun} at each site", metrics, rows)
+
+
+def shown_metrics(board: Board) -> list[str]:
+    """Return the metrics that a line has room for."""
+    known = ([metric for metric in group if metric in board.metrics] for group in SHOWN_METRICS)
+    return next(filter(None, known), list(board.metrics[:3]))
+
+
+def _scores_table(
+    title: str, metrics: Sequence[str], rows: Mapping[str, Sequence[str]], strong: Set[str] = frozenset()
+) -> "Table":
     from rich.table import Table
 
-    metrics = [metric for metric in SHOWN_METRICS if metric in board.metrics] or list(board.metrics[:3])
-    table = Table(
-        title=f"Per {board.unit}{population_suffix(board.population)}: {board.size()}", title_justify="left"
-    )
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     for metric in metrics:
         table.add_column(metric_heading(metric), justify="right", no_wrap=True)
-    for subject in board.subjects:
-        style = "bold" if role_of(subject) == "model" else ""
-        table.add_row(subject, *(scored(board.get(subject, metric), 2) for metric in metrics), style=style)
+    for name, cells in rows.items():
+        table.add_row(name, *cells, style="bold" if name in strong else "")
     return table
 
 

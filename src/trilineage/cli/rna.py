@@ -67,7 +67,7 @@ def predict(
 
     reading = options.reading(assignments)
     found = rna.predict(run, data, out=out, min_gene_share=min_gene_share, device=device, options=reading)
-    show_predictions(found.prediction, found.patients, out)
+    show_predictions(len(found.prediction.samples), found.patients, out)
 
 
 @app.command()

@@ -58,7 +58,7 @@ def _homes(
     """Return the node that stands for each old one: itself if kept, the chosen one above it, or no entry."""
     index = {name: place for place, name in enumerate(names)}
     rows = [index[name] for name in chosen]
-    is_kept = ancestors[rows].any(axis=0)
+    is_kept = np.asarray(ancestors[rows]).any(axis=0).tolist()
     home = {name: name for name, kept in zip(names, is_kept, strict=True) if kept}
     ends = [row for row in rows if ancestors[rows][:, row].sum() == 1]  # chosen, with no chosen one below
     for place, name in enumerate(names):

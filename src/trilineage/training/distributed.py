@@ -20,7 +20,7 @@ _TIMEOUT = timedelta(hours=2)
 """The other processes wait this long for the first one to validate or to write."""
 
 _RELEASE_TIMEOUT_S = 5.0
-"""Longest wait for a communication thread to let go of a tensor; it takes microseconds unless the machine is starved."""
+"""Longest wait for a communication thread to let go of a tensor; microseconds unless the machine is starved."""
 
 _CPU = torch.device("cpu")
 

@@ -118,7 +118,7 @@ def _write(row, bias, bounds, out_values, out_latents):
         if n_hits == 0:
             continue
         if n + n_hits > room:
-            n += n_hits
+            n += int(n_hits)
             continue
         for j in range(start, stop):
             value = row[j] + bias[j]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -149,7 +149,7 @@ def _patients(
 def _pooled(parts: Sequence[Decided]) -> Decided:
     """Join the decisions of several splits."""
     first = parts[0].prediction
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.concatenate([getattr(part.prediction, name) for part in parts])
         for name in ("samples", "patients", "probabilities", "labels")
     }

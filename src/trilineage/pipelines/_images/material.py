@@ -129,8 +129,9 @@ def split_patients(material: Material, config: Config) -> tuple[Split, ...]:
 def _split_settings(material: Material, config: Config) -> SplitSettings:
     """Return the options of the split; an official one names its validation images itself."""
     settings, parts = config.split, material.table.parts
-    is_official = settings.kind == "column" and settings.column is None and parts is not None
-    if is_official and not settings.valid_values and (parts == "valid").any():
+    if parts is None or settings.kind != "column" or settings.column is not None or settings.valid_values:
+        return settings
+    if "valid" in np.unique(parts).tolist():
         return settings.replace(valid_values=("valid",))
     return settings
 
