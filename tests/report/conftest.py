@@ -1,5 +1,6 @@
 """Runs as the rna recipe leaves them, filled with made-up predictions: nothing here was trained."""
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,3 +199,36 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 def bare_run(tmp_path: Path) -> Run:
     """A Run that holds nothing yet."""
     return Run.create(tmp_path / "bare", kind="rna", config=FewOptions(), seed=7)
+
+
+@pytest.fixture(scope="session")
+def image_runs():
+    """Module that writes image Runs."""
+    spec = importlib.util.spec_from_file_location("image_runs", Path(__file__).with_name("image_runs.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def make_image_run(image_runs, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    """Write image Runs into a temporary folder."""
+    return image_runs.ImageRunMaker(tmp_path_factory.mktemp("image-runs"))
+
+
+@pytest.fixture(scope="session")
+def image_run(make_image_run) -> Run:
+    """A Run on seven diagnoses, 42 patients, two sites, explained."""
+    return make_image_run("seven-leaves")
+
+
+@pytest.fixture(scope="session")
+def patientless_run(make_image_run) -> Run:
+    """The same images, the patients unknown."""
+    return make_image_run("unknown-patients", has_patients=False)
+
+
+@pytest.fixture
+def bare_image_run(image_runs, tmp_path: Path) -> Run:
+    """An image Run that holds nothing yet."""
+    return image_runs.begun(tmp_path / "bare", "images")

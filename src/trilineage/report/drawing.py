@@ -51,7 +51,7 @@ _STYLE = {
 }
 
 
-def draw(
+def draw(  # noqa: PLR0913  (what a figure is; a record of it would be the figure itself)
     name: str,
     paint: Callable[[Canvas], None],
     *,
@@ -60,6 +60,7 @@ def draw(
     caption: str,
     height_in: float,
     width_in: float = WIDTH_IN,
+    numbers_clips: bool = False,
 ) -> Figure:
     """Paint a figure in the style of the page and return it as a block.
 
@@ -71,6 +72,9 @@ def draw(
         Draws onto an empty matplotlib figure.
     description
         Text for readers who cannot see the figure.
+    numbers_clips
+        Number the clip paths. Matplotlib names them after the last bits of the layout, in which a solver of many axes
+        differs from one drawing to the next, and the bytes with it.
     """
     stream = io.StringIO()
     with matplotlib.rc_context(), warnings.catch_warnings():
@@ -80,12 +84,28 @@ def draw(
         canvas = Canvas(figsize=(width_in, height_in), layout="constrained")
         paint(canvas)
         FigureCanvasSVG(canvas).print_svg(stream, metadata={"Date": None, "Creator": None})
-    return Figure(name, title, description, caption, _embeddable(stream.getvalue(), name, title, description))
+    svg = numbered_clips(stream.getvalue()) if numbers_clips else stream.getvalue()
+    return Figure(name, title, description, caption, _embeddable(svg, name, title, description))
 
 
 def standalone(figure: Figure) -> str:
     """Return a figure as the text of an SVG file."""
     return f'<?xml version="1.0" encoding="utf-8"?>\n{figure.svg}\n'
+
+
+def numbered_clips(svg: str) -> str:
+    """Name the clip paths in the order in which they are first used.
+
+    Examples
+    --------
+    >>> numbered_clips('<g clip-path="url(#pa0b1c2d3e4)"/><clipPath id="pa0b1c2d3e4"/>')
+    '<g clip-path="url(#clip0)"/><clipPath id="clip0"/>'
+    """
+    names = dict.fromkeys(re.findall(r"url\(#(p[0-9a-f]{10})\)", svg))
+    number = {name: f"clip{place}" for place, name in enumerate(names)}
+    return re.sub(
+        r"(?<=#)p[0-9a-f]{10}|(?<=id=\")p[0-9a-f]{10}", lambda found: number.get(found[0], found[0]), svg
+    )
 
 
 def _embeddable(svg: str, name: str, title: str, description: str) -> str:

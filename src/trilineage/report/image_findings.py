@@ -1,5 +1,6 @@
 """What a page about images says first: result and unit, what mistakes cost, where it holds, and why to doubt it."""
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from trilineage.core.records import Comparison, Score
 from trilineage.report.blocks import Notice
 from trilineage.report.findings import POOR_CALIBRATION, headline, lead_board, score_notices
 from trilineage.report.nouns import Nouns, nouns_of
-from trilineage.report.numbers import interval, metric_name, number, probability
+from trilineage.report.numbers import interval, listed, metric_name, number, probability
 from trilineage.report.scoreboard import Board, boards, lead_metric, subject_name
 
 SITE = "site "
@@ -17,6 +18,8 @@ SITE = "site "
 
 UNCLEAR = 0.05
 """A p-value from which an advantage is not shown."""
+
+_NO_WIDTH = 1e-9
 
 
 def whole(scores: Sequence[Score]) -> list[Score]:
@@ -40,8 +43,14 @@ def image_headline(run: Run) -> list[str]:
     if not nouns.knows_patients:
         sentences[0] = sentences[0].replace("held-out images", "held-out images of unknown patients", 1)
     sentences += _cost_sentence(board)
-    sentences += site_sentence(scores, nouns)
+    sentences += site_sentence(scores, nouns, trained_sites(run))
     return sentences
+
+
+def trained_sites(run: Run) -> list[str]:
+    """Return the sites that training was confined to; empty where it was not."""
+    config = tomllib.loads(run.read_text("config.toml")) if run.has("config.toml") else {}
+    return [str(site) for site in config.get("train_sites") or []]
 
 
 def image_notices(run: Run) -> list[Notice]:
@@ -60,7 +69,11 @@ def image_notices(run: Run) -> list[Notice]:
 
 def comparisons_of(run: Run) -> list[Comparison]:
     """Return the paired differences; an interval of no width says that it could not be computed."""
-    return [replace(row, low=None, high=None) if row.low == row.high else row for row in run.comparisons()]
+    return [replace(row, low=None, high=None) if _has_no_width(row) else row for row in run.comparisons()]
+
+
+def _has_no_width(row: Comparison) -> bool:
+    return row.low is not None and row.high is not None and row.high - row.low < _NO_WIDTH
 
 
 def lead_notices(board: Board, comparisons: Sequence[Comparison]) -> list[Notice]:
@@ -105,14 +118,17 @@ def calibration_notice(reliability: Mapping[str, Any]) -> list[Notice]:
     return [Notice(f"{text} Read probabilities as ranks, not as frequencies.", "caution")]
 
 
-def site_sentence(scores: Sequence[Score], nouns: Nouns) -> list[str]:
+def site_sentence(scores: Sequence[Score], nouns: Nouns, trained: Sequence[str] = ()) -> list[str]:
     """Say where the model does best and worst, if there are several sites."""
     found = _best_and_worst(scores, nouns)
     if found is None:
         return []
     best, worst = found
     name = metric_name(best.metric)
-    return [f"From site to site the {name} per {nouns.of(best.unit)} goes from {_at(best)} to {_at(worst)}."]
+    only = f"Trained at {listed([site_name(site) for site in trained])} only. " if trained else ""
+    return [
+        f"{only}From site to site the {name} per {nouns.of(best.unit)} goes from {_at(best)} to {_at(worst)}."
+    ]
 
 
 def _milder(notice: Notice) -> Notice:

@@ -57,9 +57,9 @@ NODE_METRICS = {
     "hierarchical_recall": Metric("hierarchical recall", "share of the true nodes that are claimed", TREE),
     **{
         f"hierarchical_{part}_{over}_macro": Metric(
-            f"hierarchical {word}, mean over {plural}", f"the same, every {each} counting as much", TREE
+            f"hierarchical {word}, mean over {each}s", f"the same, every {each} counting as much", TREE
         )
-        for over, plural, each in (("sample", "images", "image"), ("class", "labels", "label"))
+        for over, each in (("sample", "case"), ("class", "label"))
         for part, word in (("f1", "F1"), ("precision", "precision"), ("recall", "recall"))
     },
     "node_macro_f1": Metric("node F1", "mean over nodes of the F1 of 'this node or below'", TREE),
@@ -143,7 +143,8 @@ def described(metric: str) -> Metric:
         )
     if distance := _DISTANCE.fullmatch(metric):
         k = distance.group(1)
-        return Metric(f"distance of the {k} most probable", "mean over the most probable leaves", COST, True)
+        best = "most probable leaf" if k == "1" else f"{k} most probable leaves"
+        return Metric(f"distance of the {best}", "mean over these leaves, whatever was decided", COST, True)
     return Metric(metric.replace("_", " "))
 
 
@@ -153,4 +154,7 @@ def order_of(metric: str) -> tuple[int, int, str]:
         return -1, list(CLASS_METRICS).index(metric), metric
     group = described(metric).group
     place = list(NODE_METRICS).index(metric) if metric in NODE_METRICS else _LAST
+    level = _LEVEL.fullmatch(metric)
+    if level:
+        place = 2 * int(level.group(1)) + (level.group(2) == "conditional")
     return (GROUPS.index(group) if group else _LAST), place, metric

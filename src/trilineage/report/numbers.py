@@ -25,7 +25,7 @@ def metric_heading(metric: str) -> str:
     """Return a metric as a heading, with an arrow where lower is better."""
     name = metric_name(metric)
     arrow = "\N{NO-BREAK SPACE}↓" if described(metric).is_lower_better else ""
-    return name[:1].upper() + name[1:] + arrow
+    return capital(name) + arrow
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -121,7 +121,18 @@ def sentence(text: str) -> str:
     stripped = text.strip()
     if not stripped:
         return stripped
-    return stripped[0].upper() + stripped[1:] + ("" if stripped[-1] in ".!?" else ".")
+    return capital(stripped) + ("" if stripped[-1] in ".!?" else ".")
+
+
+def capital(text: str) -> str:
+    """Begin with a capital letter and leave the rest as it is.
+
+    Examples
+    --------
+    >>> capital("site B"), capital("")
+    ('Site B', '')
+    """
+    return text[:1].upper() + text[1:]
 
 
 def moment(written: object) -> str:

@@ -18,6 +18,7 @@ from trilineage.report.drawing import standalone
 from trilineage.report.findings import headline, study_headline, transfer_sentences
 from trilineage.report.image_findings import image_headline
 from trilineage.report.numbers import moment
+from trilineage.report.sections.agreement import agreement_section
 from trilineage.report.sections.asked import KIND_TITLES, asked_section
 from trilineage.report.sections.cohort import cohort_section, split_section
 from trilineage.report.sections.genes import genes_section
@@ -70,6 +71,7 @@ SECTIONS: dict[str, tuple[SectionMaker, ...]] = {
         sites_section,
         mistakes_section,
         saliency_section,
+        agreement_section,
         trust_section,
         training_section,
         provenance_section,

@@ -65,7 +65,8 @@ def _unreadable_blocks(cohort: dict[str, Any]) -> list[Block]:
     if not unreadable:
         return []
     share = len(unreadable) / (len(unreadable) + cohort["n_samples"])
-    text = f"{counted(len(unreadable), 'image')} could not be read and are left out ({percent(round(share, 4))})."
+    of = percent(round(share, 4))
+    text = f"Left out because they could not be read: {counted(len(unreadable), 'image')} ({of} of all)."
     rows = tuple((row["name"], row["reason"]) for row in unreadable[:MAX_UNREADABLE_LISTED])
     cut = len(unreadable) - len(rows)
     more = f" {cut:,} more are in cohort.json." if cut else ""
@@ -78,11 +79,8 @@ def _unreadable_blocks(cohort: dict[str, Any]) -> list[Block]:
 
 def _remark_rows(cohort: dict[str, Any], nouns: Nouns) -> list[tuple[str, str]]:
     """List what was assumed or left out; what a notice has said is not said again."""
-    notes = [
-        note
-        for note in cohort.get("notes") or []
-        if nouns.knows_patients or not note.startswith("no patient")
-    ]
+    said = ("unreadable images",) if nouns.knows_patients else ("unreadable images", "no patient")
+    notes = [note for note in cohort.get("notes") or [] if not any(words in note for words in said)]
     return [
         ("Remarks" if first else "", sentence(note))
         for first, note in zip([True, *[False] * len(notes)], notes, strict=False)

@@ -9,7 +9,7 @@ from trilineage.report.forest import Panel, forest
 from trilineage.report.image_findings import comparisons_of, has_costs, image_notices, whole
 from trilineage.report.metrics import GROUPS, described, order_of
 from trilineage.report.nouns import Nouns, nouns_of
-from trilineage.report.numbers import interval, metric_heading, percent, probability, signed
+from trilineage.report.numbers import capital, interval, metric_heading, percent, probability, signed
 from trilineage.report.scoreboard import (
     Board,
     boards,
@@ -107,8 +107,8 @@ def _group_table(
         for metric in sorted(metrics, key=order_of)
     )
     level = percent(max(score.level for score in board.scores))
-    subjects = [subject_name(subject).capitalize() for subject in board.subjects]
-    more = () if pair is None else (f"{pair[0]} − {subject_name(pair[1])}".capitalize(), "p")
+    subjects = [capital(subject_name(subject)) for subject in board.subjects]
+    more = () if pair is None else (capital(f"{pair[0]} − {subject_name(pair[1])}"), "p")
     caption = f"{group or 'Other metrics'}. Arrow: less is better. Under values their {level} intervals."
     return Table(caption, ("Metric", *subjects, *more), rows)
 

@@ -1,6 +1,9 @@
 """Which variant is better on images: every variant on the same images, and their paired differences."""
 
+from dataclasses import replace
+
 from trilineage.core.artifacts import Run
+from trilineage.core.records import Comparison
 from trilineage.report.blocks import Block, Fold, Section, Table, Text
 from trilineage.report.findings import study_headline
 from trilineage.report.image_findings import comparisons_of, whole
@@ -11,7 +14,11 @@ from trilineage.report.sections.image_scores import lead_figure, main_blocks, me
 
 def image_study_section(run: Run) -> Section | None:
     """Show the variants of a comparison beside each other."""
-    scores, nouns, comparisons = whole(run.scores()), nouns_of(run), comparisons_of(run)
+    nouns, short = nouns_of(run), short_names(run)
+    scores = [
+        replace(score, subject=short.get(score.subject, score.subject)) for score in whole(run.scores())
+    ]
+    comparisons = _short_comparisons(run, short)
     if not scores:
         return None
     found, lead = boards(scores, nouns), lead_metric(scores)
@@ -39,14 +46,36 @@ def image_study_section(run: Run) -> Section | None:
 
 def image_study_headline(run: Run) -> list[str]:
     """Say which variant scores highest, and whether the difference is clear."""
-    sentences = study_headline(whole(run.scores()), comparisons_of(run), nouns_of(run))
+    short = short_names(run)
+    scores = [
+        replace(score, subject=short.get(score.subject, score.subject)) for score in whole(run.scores())
+    ]
+    sentences = study_headline(scores, _short_comparisons(run, short), nouns_of(run))
     if sentences and not nouns_of(run).knows_patients:
         sentences.append("The patients are not known: intervals are over images and too narrow.")
     return sentences
+
+
+def short_names(run: Run) -> dict[str, str]:
+    """Return the variants by the values in which they differ, without the names of the options."""
+    if not run.has("variants.csv"):
+        return {}
+    columns = run.read_table("variants.csv")
+    values = [column for name, column in columns.items() if name not in ("variant", "run")]
+    short = [", ".join(row) for row in zip(*values, strict=True)]
+    return dict(zip(columns["variant"], short, strict=True)) if len(set(short)) == len(short) else {}
+
+
+def _short_comparisons(run: Run, short: dict[str, str]) -> list[Comparison]:
+    return [
+        replace(row, first=short.get(row.first, row.first), second=short.get(row.second, row.second))
+        for row in comparisons_of(run)
+    ]
 
 
 def _variant_table(run: Run) -> Table:
     columns = run.read_table("variants.csv")
     rows = tuple(zip(*columns.values(), strict=True))
     caption = "The variants and the options in which they differ."
-    return Table(caption, tuple(name.capitalize() for name in columns), rows, n_text_columns=len(columns))
+    headings = tuple(name if "." in name else name.capitalize() for name in columns)
+    return Table(caption, headings, rows, n_text_columns=len(columns))

@@ -12,7 +12,7 @@ from trilineage.report.blocks import Block, Cell, Figure, Fold, Gallery, Notice,
 from trilineage.report.drawing import INK, MODEL, draw
 from trilineage.report.metrics import OTHER_METRICS, described
 from trilineage.report.nouns import Nouns, nouns_of
-from trilineage.report.numbers import UNDEFINED, counted, metric_heading, number, percent, scored
+from trilineage.report.numbers import UNDEFINED, capital, counted, metric_heading, number, percent, scored
 from trilineage.report.pictures import Wanted, pictures_of
 from trilineage.report.scoreboard import score_cell
 
@@ -25,6 +25,7 @@ NOISE = "random map"
 LEFT_OVER = 0.5
 """Correlation with the maps of shuffled weights above which a map does not come from the weights."""
 
+_METHODS = {"gradcam": "Grad-CAM", "rollout": "Attention rollout"}
 _REGIONS = (
     ("pointing", "pointing_by_chance"),
     ("energy_inside", "energy_by_chance"),
@@ -98,11 +99,9 @@ def region_blocks(scores: Sequence[Score], nouns: Nouns) -> list[Block]:
         )
         for metric, chance in pairs
     )
-    found = _get(scores, pairs[0][0])
-    assert found is not None
-    size = _size(found, nouns)
+    size = _size(scores, pairs[0][0], nouns)
     caption = f"Maps against the cell ({size}). By chance: the share of the image that the region covers."
-    table = Table(caption, ("", *map(str.capitalize, subjects), "By chance"), rows)
+    table = Table(caption, ("", *map(_method, subjects), "By chance"), rows)
     return [table, *region_notices(scores)]
 
 
@@ -134,10 +133,9 @@ def curve_blocks(scores: Sequence[Score], nouns: Nouns) -> list[Block]:
         )
         for metric in shown
     )
-    found = _get(scores, shown[0])
-    assert found is not None
-    caption = f"Whether the model needs what the maps show ({_size(found, nouns)}), beside maps of noise."
-    return [Table(caption, ("", *map(str.capitalize, subjects)), rows), *curve_notices(scores)]
+    size = _size(scores, shown[0], nouns)
+    caption = f"Whether the model needs what the maps show ({size}), beside maps of noise."
+    return [Table(caption, ("", *map(_method, subjects)), rows), *curve_notices(scores)]
 
 
 def curve_notices(scores: Sequence[Score]) -> list[Notice]:
@@ -171,12 +169,19 @@ def _get(scores: Sequence[Score], metric: str, subject: str = "") -> Score | Non
     return next(found, None)
 
 
+def _method(subject: str) -> str:
+    """Return a method of making maps as people write it."""
+    return _METHODS.get(subject, capital(subject))
+
+
 def _subjects(scores: Sequence[Score]) -> list[str]:
     """Return the subjects, maps of noise last."""
     return sorted(dict.fromkeys(score.subject for score in scores), key=lambda subject: subject == NOISE)
 
 
-def _size(score: Score, nouns: Nouns) -> str:
+def _size(scores: Sequence[Score], metric: str, nouns: Nouns) -> str:
+    """Say how many images stand behind a metric; a subject whose maps are empty has none."""
+    score = max((score for score in scores if score.metric == metric), key=lambda score: score.n_samples)
     patients = f" of {counted(score.n_patients, 'patient')}" if nouns.knows_patients else ""
     return f"{counted(score.n_samples, 'image')}{patients}; {percent(score.level)} intervals"
 
@@ -229,6 +234,7 @@ def randomisation_figure(known: Sequence[tuple[str, float]], n_images: int | Non
         description=f"Rank correlation with the true maps after each part, from the head down: {said}.",
         caption=f"Parts are shuffled one after another, from the head down (Adebayo et al. 2018). Maps that come from "
         f"what was learned fall to 0.{of}",
+        numbers_clips=True,
         height_in=0.9 + 0.24 * len(known),
         width_in=6.0,
     )

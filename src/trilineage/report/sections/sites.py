@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from trilineage.core.artifacts import Run
-from trilineage.report.blocks import Block, Figure, Fold, Section, Table, Text
+from trilineage.report.blocks import Block, Cell, Figure, Fold, Section, Table, Text
 from trilineage.report.forest import Panel, forest
-from trilineage.report.image_findings import SITE, has_costs, site_boards, whole
+from trilineage.report.image_findings import SITE, has_costs, site_boards, trained_sites, whole
 from trilineage.report.nouns import Nouns, nouns_of
 from trilineage.report.numbers import counted, interval, metric_heading, number, percent, signed
 from trilineage.report.scoreboard import Board, boards, lead_metric, score_cell
@@ -28,13 +28,16 @@ def sites_section(run: Run) -> Section | None:
     if found:
         everyone = boards(whole(run.scores()), nouns)
         overall = next((board for board in everyone if board.unit == found[0].unit), None)
-        blocks += [*_site_figure(found, nouns), site_table(found, overall, nouns)]
+        trained = trained_sites(run)
+        blocks += [*_site_figure(found, nouns), site_table(found, overall, nouns, trained)]
     if stains:
         blocks += stain_blocks(stains, nouns)
     return Section("sites", "Site by site", tuple(blocks))
 
 
-def site_table(found: Sequence[Board], overall: Board | None, nouns: Nouns) -> Table:
+def site_table(
+    found: Sequence[Board], overall: Board | None, nouns: Nouns, trained: Sequence[str] = ()
+) -> Table:
     """Lay out the main metrics of the model, a row per site."""
     everyone = [*found, *([overall] if overall else [])]
     shown = [
@@ -45,7 +48,7 @@ def site_table(found: Sequence[Board], overall: Board | None, nouns: Nouns) -> T
     ]
     rows = tuple(
         (
-            _name(board.population),
+            _site_cell(_name(board.population), trained),
             *_sizes(board, nouns),
             *(score_cell(board.best("model", metric)) for metric in shown),
         )
@@ -66,6 +69,13 @@ def _sizes(board: Board, nouns: Nouns) -> tuple[str, ...]:
     n_samples = max(score.n_samples for score in board.scores)
     n_patients = max(score.n_patients for score in board.scores)
     return (f"{n_samples:,}", f"{n_patients:,}") if nouns.knows_patients else (f"{n_samples:,}",)
+
+
+def _site_cell(name: str, trained: Sequence[str]) -> Cell:
+    """Return the name of a site and, where training was for some sites only, whether it was one of them."""
+    if not trained or name == "All":
+        return name
+    return name, "trained on" if name in trained else "never trained on"
 
 
 def _name(population: str) -> str:

@@ -17,6 +17,7 @@ DRAWN = ("recall", "precision", "auroc")
 LISTED = ("recall", "precision", "f1", "auroc", "auprc", "brier", "ece")
 MAX_ROWS_DRAWN = 60
 """A taller tree is listed only."""
+INDENT = "\N{EM SPACE}"
 _ROW_IN = 0.27
 
 
@@ -60,6 +61,7 @@ def tree_figure(shape: TreeShape, nouns: Nouns) -> Figure:
         description=_in_words(shape, shown),
         caption=f"In brackets: test {nouns.sample}s of the node. Bars: 95 % intervals over {nouns.patient}s. "
         f"{guess if 'precision' in shown else ''}Dashed: an AUROC of guessing.{several}",
+        numbers_clips=True,
         height_in=0.75 + _ROW_IN * len(shape.rows),
     )
 
@@ -118,7 +120,7 @@ def node_table(shape: TreeShape, nouns: Nouns) -> Table:
     shown = [metric for metric in LISTED if any(metric in row["scores"] for row in shape.rows)]
     rows = tuple(
         (
-            ("  " * depth + node["node"], _about(node)),
+            (INDENT * depth + node["node"], INDENT * depth + _about(node)),
             (
                 f"{node['n_samples']:,}",
                 counted(node["n_patients"], nouns.patient) if nouns.knows_patients else "",

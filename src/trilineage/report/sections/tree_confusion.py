@@ -37,9 +37,11 @@ def tree_confusion_section(run: Run) -> Section | None:
         blocks.append(confusion_figure(noun, confusion, shape))
     blocks.append(fork_figure(*tables[0]))
     blocks += [Fold(f"Forks, per {noun}", (fork_figure(noun, table),)) for noun, table in tables[1:]]
-    blocks.append(mistake_table(*tables[0], shape))
+    blocks += [mistake_table(*tables[0], shape)] if has_mistakes(tables[0][1], shape) else []
     blocks += [
-        Fold(f"Mistakes, per {noun}", (mistake_table(noun, table, shape),)) for noun, table in tables[1:]
+        Fold(f"Mistakes, per {noun}", (mistake_table(noun, table, shape),))
+        for noun, table in tables[1:]
+        if has_mistakes(table, shape)
     ]
     return Section("confusion", "Who is taken for what", tuple(blocks))
 
@@ -76,6 +78,7 @@ def confusion_figure(noun: str, confusion: Confusion, shape: TreeShape) -> Figur
         description=f"Called right: {right}.",
         caption=f"{counted(confusion['n_samples'], noun)}. Rows: the label. Columns: the decision. Shades are shares "
         "of the row. Lines part the branches of the tree: a mistake across a line is further from the truth.",
+        numbers_clips=True,
         height_in=1.3 + side * len(rows),
         width_in=min(WIDTH_IN, 2.2 + side * 1.15 * len(columns)),
     )
@@ -113,6 +116,7 @@ def fork_figure(noun: str, confusion: Confusion) -> Figure:
         description=" ".join(_fork_in_words(fork) for fork in forks),
         caption=f"One matrix for each node that has children, over the {noun}s whose label goes through it. Rows: the "
         f"true child. Columns: the child decided for; {ELSEWHERE}: the decision is not below this node.",
+        numbers_clips=True,
         height_in=0.4 + sum(0.95 + 0.3 * n for n in tallest),
     )
 
@@ -124,6 +128,16 @@ def _fork_in_words(fork: Confusion) -> str:
         for n, child in enumerate(fork["children"])
     )
     return f"{fork['parent']}: {said}."
+
+
+def has_mistakes(confusion: Confusion, shape: TreeShape) -> bool:
+    """Tell whether a decision was neither its label nor below it."""
+    names = confusion["nodes"]
+    return any(
+        count > 0 and not shape.is_right(label, decision)
+        for label, row in zip(names, confusion["counts"], strict=True)
+        for decision, count in zip(names, row, strict=True)
+    )
 
 
 def mistake_table(noun: str, confusion: Confusion, shape: TreeShape) -> Table:

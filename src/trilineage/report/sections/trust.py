@@ -8,7 +8,7 @@ from trilineage.core.records import Score
 from trilineage.report.blocks import Block, Cell, Notice, Section, Table, Text
 from trilineage.report.metrics import described
 from trilineage.report.nouns import Nouns, nouns_of
-from trilineage.report.numbers import counted, metric_heading, number, percent, sentence
+from trilineage.report.numbers import capital, counted, metric_heading, number, percent, sentence
 from trilineage.report.scoreboard import score_cell
 
 SETS = "conformal_scores.json"
@@ -85,7 +85,7 @@ def novelty_blocks(run: Run) -> list[Block]:
     groups, usual = found["groups"], 1.0 - found["far_percentile"] / 100.0
     rows = tuple(
         (
-            "All test images" if group["group"] == "all" else group["group"].capitalize(),
+            "All test images" if group["group"] == "all" else capital(group["group"]),
             f"{group['n_images']:,}",
             number(group["median_percentile"], 0),
             percent(round(group["share_far"], 4)),
