@@ -58,8 +58,8 @@ def _homes(
     """Return the node that stands for each old one: itself if kept, the chosen one above it, or no entry."""
     index = {name: place for place, name in enumerate(names)}
     rows = [index[name] for name in chosen]
-    is_kept = np.asarray(ancestors[rows]).any(axis=0).tolist()
-    home = {name: name for name, kept in zip(names, is_kept, strict=True) if kept}
+    kept = np.flatnonzero(np.asarray(ancestors[rows]).any(axis=0))
+    home = {names[place]: names[place] for place in kept.tolist()}
     ends = [row for row in rows if ancestors[rows][:, row].sum() == 1]  # chosen, with no chosen one below
     for place, name in enumerate(names):
         above = [row for row in ends if ancestors[place, row]]

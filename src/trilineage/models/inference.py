@@ -18,6 +18,10 @@ from torch import Tensor, nn
 from trilineage.core.config import Settings
 from trilineage.models.features import memory_format
 from trilineage.models.image_classifier import ImageClassifier
+from trilineage.models.parent_networks import ParentNetworks
+
+PixelClassifier = ImageClassifier | ParentNetworks
+"""One network, or one for every parent."""
 
 Load = Callable[[np.ndarray], Tensor]
 """From positions of images to their pixels (b 3 h w), RGB in [0, 1]; called from several threads."""
@@ -46,12 +50,19 @@ class PredictedBatch(NamedTuple):
 
     positions: Int[np.ndarray, " image"]
     """Positions of the images, in order."""
-    probabilities: Float32[np.ndarray, "image node"]
-    """Probabilities of every node."""
+    features: Float32[np.ndarray, "image d"]
+    """What the head reads."""
+    log_probabilities: Float32[np.ndarray, "image node"]
+    """Log-probability of every node."""
+
+    @property
+    def probabilities(self) -> Float32[np.ndarray, "image node"]:
+        """Probability of every node."""
+        return np.exp(self.log_probabilities)
 
 
 def predict_images(
-    classifier: ImageClassifier,
+    classifier: PixelClassifier,
     load: Load,
     n_images: int,
     settings: InferenceSettings | None = None,
@@ -89,7 +100,7 @@ def predict_images(
 
     with _one_core_each(is_cpu):
         for positions, result in _in_order(work, tasks, n_workers):
-            yield PredictedBatch(positions, result if is_cpu else run(result))
+            yield PredictedBatch(positions, *(result if is_cpu else run(result)))
 
 
 def _in_order(
@@ -111,26 +122,40 @@ def _in_order(
             pool.shutdown(cancel_futures=True)
 
 
-class _Predictor:
-    """A classifier made ready: from pixels on the CPU to probabilities on the CPU."""
+class _Whole(nn.Module):
+    """Features and log-probabilities from one call, so that both can be compiled as one."""
 
-    def __init__(self, classifier: ImageClassifier, device: torch.device, *, is_compiled: bool):
+    def __init__(self, classifier: PixelClassifier):
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (image d) and log-probabilities (image node)."""
+        features = self.classifier.features(pixels)
+        return features, self.classifier.node_log_probabilities(features)
+
+
+class _Predictor:
+    """A classifier made ready: from pixels on the CPU to features and log-probabilities on the CPU."""
+
+    def __init__(self, classifier: PixelClassifier, device: torch.device, *, is_compiled: bool):
         self.device = device
         self.layout = memory_format(classifier.backbone)
-        self.module: nn.Module = classifier.eval().to(device, memory_format=self.layout)
+        self.module: nn.Module = _Whole(classifier).eval().to(device, memory_format=self.layout)
         if is_compiled:
-            self._compile(classifier)
+            self._compile(classifier.backbone.spec.image_size)
 
-    def __call__(self, pixels: Tensor) -> Float32[np.ndarray, "image node"]:
+    def __call__(
+        self, pixels: Tensor
+    ) -> tuple[Float32[np.ndarray, "image d"], Float32[np.ndarray, "image node"]]:
         with torch.inference_mode():
-            pixels = pixels.to(self.device, memory_format=self.layout)
-            probabilities: np.ndarray = self.module(pixels).float().exp().cpu().numpy()
-            return probabilities
+            found = self.module(pixels.to(self.device, memory_format=self.layout))
+            features, log_p = (part.float().cpu().numpy() for part in found)
+            return features, log_p
 
-    def _compile(self, classifier: ImageClassifier) -> None:
+    def _compile(self, size: tuple[int, int]) -> None:
         """Compile for batches of any length, once, before the threads begin; go on without if that is impossible."""
-        compiled = torch.compile(classifier, dynamic=True)
-        size = classifier.backbone.spec.image_size
+        compiled = torch.compile(self.module, dynamic=True)
         try:
             with torch.inference_mode():
                 blank = torch.zeros(2, 3, *size, device=self.device).to(memory_format=self.layout)

@@ -68,6 +68,11 @@ class ParentNetworks(nn.Module):
         ]
         return compose_conditionals(conditionals, self.taxonomy)
 
+    @property
+    def backbone(self) -> Backbone:
+        """The first backbone: image size, normalisation and layout are those of all."""
+        return cast(Backbone, self.backbones[0])
+
     def network_of(self, parent: str) -> ImageClassifier:
         """Return the model that tells the children of an inner node apart.
 

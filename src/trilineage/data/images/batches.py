@@ -56,6 +56,8 @@ class ImageBatches:
         Decides, with the epoch and an image's content, how it is varied.
     is_balanced
         Draw every class equally often (in an epoch of as many images); images of small classes come several times.
+    workers
+        Threads that decode; None: as the options of the table say.
     """
 
     def __init__(
@@ -67,8 +69,10 @@ class ImageBatches:
         augmentation: AugmentationSettings | None = None,
         seed: int = 0,
         is_balanced: bool = False,
+        workers: int | None = None,
     ):
         n = len(table)
+        self.workers = n_workers(table.settings.workers if workers is None else workers)
         self.table, self.augmentation, self.seed, self.is_balanced = table, augmentation, seed, is_balanced
         self.labels = np.full(n, -1, np.int64) if labels is None else labels.astype(np.int64)
         self.weights = np.ones(n, np.float32) if weights is None else weights.astype(np.float32)
@@ -95,7 +99,7 @@ class ImageBatches:
         turns, chosen = np.divmod(positions, max(len(self), 1))
         pixels = np.empty((len(chosen), 3, *self.table.shape), np.float32)
         work = _Work(self, chosen, turns, pixels)
-        for _ in in_threads(work, range(len(chosen)), workers=n_workers(self.table.settings.workers)):
+        for _ in in_threads(work, range(len(chosen)), workers=self.workers):
             pass
         return ImageBatch(
             torch.from_numpy(pixels),

@@ -1,6 +1,5 @@
 """One split of the images recipe: networks trained inside it, temperatures, test images predicted."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ from jaxtyping import Float32, Float64, Int
 
 from trilineage.core.progress import progress
 from trilineage.core.records import NodePrediction
-from trilineage.data.images.batches import ImageBatch, ImageBatches
+from trilineage.data.images.batches import ImageBatches
 from trilineage.data.images.table import ImageTable
 from trilineage.data.splits import Split, training_only
 from trilineage.evaluation.hierarchy.temperatures import (
@@ -18,10 +17,10 @@ from trilineage.evaluation.hierarchy.temperatures import (
     apply_node_temperatures,
     fit_node_temperatures,
 )
+from trilineage.models.inference import predict_images
 from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.material import Material
 from trilineage.pipelines._images.network import ImageModel, fit_networks
-from trilineage.training.batches import read_ahead
 from trilineage.training.place import Place
 
 
@@ -76,26 +75,20 @@ def fit_fold(material: Material, split: Split, config: Config, place: Place) -> 
 
 
 def look_at(model: ImageModel, table: ImageTable, *, device: torch.device) -> Looked:
-    """Run the networks over images; the next batch is decoded while this one is looked at."""
-    model.eval().to(device)
-    features, log_p = [], []
-    with progress("images", len(table), "images") as meter, torch.inference_mode():
-        for batch in plain_batches(table):
-            found = model.features(batch.pixels.to(device))
-            log_p.append(model.node_log_probabilities(found).double().cpu().numpy())
-            features.append(found.float().cpu().numpy())
-            meter.advance(len(batch.pixels))
+    """Run the networks over images; each core decodes and computes batches of its own."""
+    batches = ImageBatches(table, workers=1)
+    features: list[np.ndarray] = []
+    log_p: list[np.ndarray] = []
+    with progress("images", len(table), "images") as meter:
+        for batch in predict_images(
+            model, lambda chosen: batches.take(chosen).pixels, len(table), device=device
+        ):
+            features.append(batch.features)
+            log_p.append(batch.log_probabilities.astype(np.float64))
+            meter.advance(len(batch.positions))
     if not features:
         return Looked(np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float64))
     return Looked(np.concatenate(features), np.concatenate(log_p))
-
-
-def plain_batches(table: ImageTable, batch_size: int = 64) -> Iterator[ImageBatch]:
-    """Yield the images in their order, as they are; the next batch is decoded in a thread meanwhile."""
-    batches = ImageBatches(table)
-    starts = range(0, len(table), batch_size)
-    chunks = (np.arange(start, min(start + batch_size, len(table))) for start in starts)
-    yield from read_ahead(batches.take, chunks, in_thread=True)
 
 
 def node_prediction(
