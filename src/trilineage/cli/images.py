@@ -100,6 +100,7 @@ def explain(
     ] = None,
     nuclei: Annotated[Path | None, typer.Option(help="Folder of masks of the nuclei.")] = None,
     boxes: Annotated[Path | None, typer.Option(help="CSV of boxes, or folder of PASCAL VOC files.")] = None,
+    assignments: options.ReadingSet = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
 ) -> None:
@@ -111,8 +112,15 @@ def explain(
 
     regions = images.Regions(cells=masks, nuclei=nuclei, boxes=boxes)
     settings = SaliencySettings(method=method.value)
+    reading = None if data is None else {"path": str(data), **options.reading(assignments)}
     found = images.explain(
-        run, n_images=n_images, settings=settings, node=node, data=data, regions=regions, device=device
+        run,
+        n_images=n_images,
+        settings=settings,
+        node=node,
+        data=reading,
+        regions=regions,
+        device=device,
     )
     show_run(found, "explain/")
 

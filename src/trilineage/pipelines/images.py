@@ -157,7 +157,7 @@ def explain(
     n_images: int = 32,
     settings: SaliencySettings | None = None,
     node: str | None = None,
-    data: Path | str | None = None,
+    data: Path | str | Mapping[str, Any] | None = None,
     regions: Regions | None = None,
     device: str = "auto",
 ) -> Run:
@@ -176,7 +176,8 @@ def explain(
     node
         Explain this node in every image; None: every node on the path to the decision.
     data
-        Labelled images in place of the test images of the Run.
+        Labelled images in place of the test images of the Run: a path, or options to read them with (fields of
+        `ImageDataSettings`, the path among them, and `label_map`).
     regions
         Masks or boxes of the cells.
 
@@ -190,7 +191,7 @@ def explain(
         n_images=n_images,
         settings=settings or SaliencySettings(),
         node=node,
-        data=None if data is None else Path(data),
+        data={"path": str(data)} if isinstance(data, str | Path) else data,
         regions=regions or Regions(),
         device=device,
     )

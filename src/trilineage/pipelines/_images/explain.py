@@ -1,7 +1,7 @@
 """Explain the decisions of a Run: maps of whole paths, pictures, scores against regions, whether maps are true."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from trilineage.evaluation.means import mean_scores
 from trilineage.evaluation.resampling import Scale
 from trilineage.explain.faithfulness import perturbation_curves, random_maps, randomisation_check
 from trilineage.explain.overlays import contact_sheet, png_bytes
-from trilineage.explain.saliency.localisation import area_shares, localisation, region_shares
+from trilineage.explain.saliency.localisation import TOLERANCE, area_shares, localisation, region_shares
 from trilineage.explain.saliency.maps import SaliencyMaps
 from trilineage.explain.saliency.methods import SaliencySettings, explain_images
 from trilineage.explain.saliency.targets import NodeTarget, Targets, path_targets, siblings
@@ -32,11 +32,14 @@ from trilineage.models.image_classifier import ImageClassifier
 from trilineage.models.parent_networks import ParentNetworks
 from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.material import Material, gather, split_patients
+from trilineage.pipelines._images.predict import COLUMN_OPTIONS
 from trilineage.pipelines._images.store import KIND, Stored, read_model
 from trilineage.pipelines._runs import prediction_weights
 from trilineage.training.distributed import choose_device
 
 _PER_PANEL = 8
+_TOLERANCE = TOLERANCE / 500
+"""The published tolerance as a share of the side: it was meant for photographs of about 500 pixels."""
 _N_FAITHFUL = 24
 _N_RANDOMISED = 8
 _SHARE = Scale((0.0, 1.0))
@@ -86,14 +89,16 @@ def explain_run(
     n_images: int,
     settings: SaliencySettings,
     node: str | None,
-    data: Path | None,
+    data: Mapping[str, Any] | None,
     regions: Regions,
     device: str,
 ) -> Run:
-    """See `trilineage.images.explain`."""
+    """See `trilineage.images.explain`; `data` are reading options with the path among them."""
     opened = run if isinstance(run, Run) else Run.open(run, kind=KIND)
     stored = read_model(opened, prediction_weights(opened), device=choose_device(device))
-    material, positions = _chosen_images(stored.config, data, n_images, regions)
+    material, positions = _chosen_images(
+        _reading(stored.config, data), n_images, regions, is_new=data is not None
+    )
     explained = _look(stored, material, positions, node)
     maps = _maps(stored, explained, settings, node)
     opened.write_bytes("explain/maps.npz", maps.to_bytes())
@@ -106,18 +111,24 @@ def explain_run(
     return opened
 
 
+def _reading(config: Config, data: Mapping[str, Any] | None) -> Config:
+    """Return the configuration under which the images to explain are read."""
+    if data is None:
+        return config
+    named = {key if key == "label_map" else f"data.{key}": value for key, value in data.items()}
+    columns = {f"data.{key}": None for key in COLUMN_OPTIONS}
+    fresh: dict[str, Any] = {"data.format": "auto", "data.keep": (), "data.classes": (), "train_sites": ()}
+    return config.replace(**{**columns, **fresh, **named})
+
+
 def _chosen_images(
-    config: Config, data: Path | None, n_images: int, regions: Regions
+    config: Config, n_images: int, regions: Regions, *, is_new: bool
 ) -> tuple[Material, Int[np.ndarray, " chosen"]]:
-    """Return images to explain: of the test part or of new data, evenly over nodes, those with regions first."""
-    if data is not None:
-        config = config.replace(**{"data.path": str(data), "data.format": "auto", "train_sites": ()})
+    """Return images to explain: of the test part or of new data, evenly over nodes, those with regions."""
     material = gather(config)
-    inside = (
-        np.arange(len(material.cohort))
-        if data is not None
-        else split_patients(material, config)[0].positions("test")
-    )
+    inside = np.arange(len(material.cohort))
+    if not is_new:
+        inside = split_patients(material, config)[0].positions("test")
     if not regions.is_empty:
         known = _known_stems(regions)
         has_region = np.array(
@@ -283,7 +294,7 @@ def _region_scores(
 
 
 def _against(values: Float[np.ndarray, "height width"], masks: dict[str, np.ndarray]) -> dict[str, float]:
-    cell = localisation(values, masks["cell"])
+    cell = localisation(values, masks["cell"], tolerance=_TOLERANCE * min(values.shape))
     row = {
         "pointing": cell.pointing,
         "pointing_by_chance": cell.pointing_by_chance,

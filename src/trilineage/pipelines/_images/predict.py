@@ -36,7 +36,8 @@ from trilineage.training.interruption import interruptible
 
 PART_SIZE = 2048
 """Images of one part: what is lost at most by a kill, and what is held in memory."""
-_SET_ASIDE = ("label_column", "patient_column", "site_column", "split_column", "path_column")
+COLUMN_OPTIONS = ("label_column", "patient_column", "site_column", "split_column", "path_column", "root")
+"""Options about a table of images that do not carry over to another table."""
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def predict_to_folder(
 
 def reading_settings(fitted: ImageDataSettings, data: Path, options: Mapping[str, Any]) -> ImageDataSettings:
     """Return how to read new images: as the model's were brought to size, from another place, with other columns."""
-    fresh = dict.fromkeys((*_SET_ASIDE, "root"))
+    fresh = dict.fromkeys(COLUMN_OPTIONS)
     kept = fitted.replace(
         path=str(data), format="auto", keep=(), classes=(), limit_per_class=0, verify="header", **fresh
     )
