@@ -59,3 +59,42 @@ def test_genes_are_printed_strongest_first(tmp_path, capsys):
     run.write_table("explain/genes.csv", columns)
     show_genes(run, 2)
     assert "A: g2, g3\n" in capsys.readouterr().out
+
+
+def image_score(metric: str, value: float, **about) -> Score:
+    return Score(metric, value, value - 0.1, value + 0.1, **{"n_samples": 40, "n_patients": 10, **about})
+
+
+def test_a_run_on_images_shows_what_decisions_on_the_tree_are_worth(tmp_path, capsys):
+    run = Run.create(tmp_path / "run", kind="images", config=NoOptions(), seed=0)
+    names = ("full_path_accuracy", "clinical_cost", "hierarchical_f1", "leaf_balanced_accuracy", "kappa")
+    run.add_scores(image_score(name, 0.5) for name in names)
+    show_run(run)
+    out = capsys.readouterr().out
+    assert "Per image: 40 images of 10 patients" in out
+    assert all(
+        heading in out for heading in ("Leaf balanced accuracy", "Hierarchical F1", "Clinical cost\xa0↓")
+    )
+    assert "kappa" not in out
+
+
+def test_sites_stand_in_one_table_after_the_whole(tmp_path, capsys):
+    run = Run.create(tmp_path / "run", kind="images", config=NoOptions(), seed=0)
+    for population, value in (("all", 0.6), ("site A", 0.8), ("site site-2", 0.4)):
+        run.add_scores([image_score("leaf_balanced_accuracy", value, population=population)])
+    show_run(run)
+    out = capsys.readouterr().out
+    assert out.index("0.60 (0.50–0.70)") < out.index("The model per image at each site")
+    assert "site A (40 images of 10 patients)" in out
+    assert "site-2 (40 images of 10 patients)" in out
+    assert "site site-2" not in out
+
+
+def test_maps_are_shown_by_what_can_be_said_of_them(tmp_path, capsys):
+    run = Run.create(tmp_path / "run", kind="images", config=NoOptions(), seed=0)
+    names = ("insertion_auc", "deletion_auc", "iou", "pointing")
+    run.add_scores((image_score(name, 0.5, subject="gradcam") for name in names), "explain/scores.json")
+    show_run(run, "explain/")
+    out = capsys.readouterr().out
+    assert all(heading in out for heading in ("Pointing game", "Deletion\xa0↓", "Insertion"))
+    assert "Overlap" not in out

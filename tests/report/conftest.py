@@ -228,6 +228,13 @@ def patientless_run(make_image_run) -> Run:
     return make_image_run("unknown-patients", has_patients=False)
 
 
+@pytest.fixture(scope="session")
+def costless_run(make_image_run) -> Run:
+    """A Run on a tree without clinical costs, the patients unknown."""
+    cells = ("neutrophil", "monocyte", "lymphocyte")
+    return make_image_run("no-costs", taxonomy="white_cells", leaves=cells, has_patients=False)
+
+
 @pytest.fixture
 def bare_image_run(image_runs, tmp_path: Path) -> Run:
     """An image Run that holds nothing yet."""

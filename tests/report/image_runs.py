@@ -83,10 +83,17 @@ class ImageRunMaker:
         self.folder = folder
 
     def __call__(
-        self, name: str, *, signal: float = 4.0, has_patients: bool = True, taxonomy: str = "leukemia"
+        self,
+        name: str,
+        *,
+        signal: float = 4.0,
+        has_patients: bool = True,
+        taxonomy: str = "leukemia",
+        leaves: tuple[str, ...] = (),
     ) -> Run:
         run = begun(self.folder / name, "images")
         tree = load_taxonomy(taxonomy)
+        tree = tree.restricted_to(leaves) if leaves else tree
         model, baseline = made_up_nodes(tree, signal), made_up_nodes(tree, None)
         if not has_patients:
             model, baseline = (replace(p, patients=p.samples, sites=None) for p in (model, baseline))

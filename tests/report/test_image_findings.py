@@ -48,9 +48,8 @@ def test_the_summary_names_what_mistakes_cost_and_where_training_was(image_run):
     )
 
 
-def test_a_tree_without_costs_is_not_said_to_have_any(make_image_run):
-    run = make_image_run("white", taxonomy="white_cells")
-    assert "clinical cost" not in " ".join(image_headline(run))
+def test_a_tree_without_costs_is_not_said_to_have_any(costless_run):
+    assert "clinical cost" not in " ".join(image_headline(costless_run))
 
 
 def test_a_run_without_scores_has_no_headline(bare_image_run):

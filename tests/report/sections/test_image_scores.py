@@ -35,7 +35,7 @@ def test_scores_of_single_sites_stand_elsewhere(image_run):
     assert not any("site" in caption for caption in captions)
 
 
-def test_where_the_tree_has_no_costs_the_page_says_so(make_image_run):
-    section = image_scores_section(make_image_run("no-costs", taxonomy="white_cells", has_patients=False))
+def test_where_the_tree_has_no_costs_the_page_says_so(costless_run):
+    section = image_scores_section(costless_run)
     assert "no clinical costs of its own" in of(section, Text)[0].text
     assert "Clinical cost\xa0↓" not in of(section, Table)[0].columns

@@ -25,6 +25,12 @@ KIND_TITLES = {
 """What stands above the name of a Run."""
 
 _FOR_PATIENTS = "Rule for patients"
+_VARIED = {
+    "backbone.name": "Network",
+    "hierarchy.variant": "Head",
+    "evaluation.rule": "Rule of decision",
+    "evaluation.patient_rule": _FOR_PATIENTS,
+}
 
 
 def asked_section(run: Run) -> Section:
@@ -34,10 +40,19 @@ def asked_section(run: Run) -> Section:
         rows.append(("Command", str(run.manifest["command"])))
     rows += _data_rows(run.manifest.get("data") or {})
     rows += _choice_rows(tomllib.loads(run.read_text("config.toml")) if run.has("config.toml") else {})
-    if not nouns_of(run).knows_patients:
-        rows = [row for row in rows if row[0] != _FOR_PATIENTS]
+    left_out = _without_meaning(run)
+    rows = [row for row in rows if row[0] not in left_out]
     rows.append(("Seed", str(run.seed)))
     return Section("asked", "What was asked", (Facts(tuple(rows)),))
+
+
+def _without_meaning(run: Run) -> set[str]:
+    """Return the choices that say nothing about this Run: a rule for patients nobody knows, options that it varies."""
+    varied = (
+        run.read_table("variants.csv") if run.kind == "images.compare" and run.has("variants.csv") else {}
+    )
+    names = {name for option, name in _VARIED.items() if option in varied}
+    return names if nouns_of(run).knows_patients else {*names, _FOR_PATIENTS}
 
 
 def _data_rows(data: dict[str, Any]) -> list[tuple[str, str]]:

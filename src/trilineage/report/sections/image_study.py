@@ -1,14 +1,16 @@
 """Which variant is better on images: every variant on the same images, and their paired differences."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from trilineage.core.artifacts import Run
-from trilineage.core.records import Comparison
+from trilineage.core.records import Comparison, Score
 from trilineage.report.blocks import Block, Fold, Section, Table, Text
-from trilineage.report.findings import study_headline
+from trilineage.report.findings import lead_board, study_headline
 from trilineage.report.image_findings import comparisons_of, whole
-from trilineage.report.nouns import nouns_of
-from trilineage.report.scoreboard import boards, comparison_table, lead_metric
+from trilineage.report.nouns import Nouns, nouns_of
+from trilineage.report.numbers import compared
+from trilineage.report.scoreboard import boards, comparison_table, lead_metric, role_of
 from trilineage.report.sections.image_scores import lead_figure, main_blocks, metric_folds
 
 
@@ -50,10 +52,38 @@ def image_study_headline(run: Run) -> list[str]:
     scores = [
         replace(score, subject=short.get(score.subject, score.subject)) for score in whole(run.scores())
     ]
-    sentences = study_headline(scores, _short_comparisons(run, short), nouns_of(run))
+    sentences = study_headline(scores, [], nouns_of(run))
+    if sentences:
+        sentences += runner_up_sentence(scores, _short_comparisons(run, short), nouns_of(run))
     if sentences and not nouns_of(run).knows_patients:
         sentences.append("The patients are not known: intervals are over images and too narrow.")
     return sentences
+
+
+def runner_up_sentence(scores: Sequence[Score], comparisons: Sequence[Comparison], nouns: Nouns) -> list[str]:
+    """Say whether the best variant is clearly better than the next one."""
+    board = lead_board(scores, nouns)
+    assert board is not None
+    metric = lead_metric(board.scores)
+    known = [s for s in board.of(metric) if role_of(s.subject) == "model" and s.value == s.value]
+    best, second, *_ = [*sorted(known, key=lambda score: -score.value), None]
+    for row in comparisons:
+        if second is None or (row.metric, row.unit, row.population) != (metric, board.unit, board.population):
+            continue
+        if {row.first, row.second} == {best.subject, second.subject}:
+            found = row if row.first == best.subject else _turned(row)
+            is_clear = found.low is not None and found.low > 0
+            clear = "a clear difference" if is_clear else "no clear difference"
+            return [
+                f"The paired difference from the next best, {second.subject}, is {compared(found, 2)}: {clear}."
+            ]
+    return []
+
+
+def _turned(row: Comparison) -> Comparison:
+    """Return the comparison the other way round."""
+    low, high = (None if end is None else -end for end in (row.high, row.low))
+    return replace(row, first=row.second, second=row.first, difference=-row.difference, low=low, high=high)
 
 
 def short_names(run: Run) -> dict[str, str]:

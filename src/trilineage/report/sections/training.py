@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from trilineage.core.artifacts import Run
 from trilineage.report.blocks import Figure, Section
 from trilineage.report.drawing import CYCLE, draw
+from trilineage.report.nouns import SAMPLES, Nouns, nouns_of
 from trilineage.report.numbers import metric_name, number
 
 Curves = dict[str, list[float]]
@@ -22,7 +23,7 @@ def training_section(run: Run) -> Section | None:
     if not run.has("history.json"):
         return None
     stages = stages_of(run.read_json("history.json"))
-    return Section("training", "Training", (training_figure(stages),)) if stages else None
+    return Section("training", "Training", (training_figure(stages, nouns_of(run)),)) if stages else None
 
 
 def stages_of(history: Any, name: str = "") -> dict[str, list[Curves]]:
@@ -58,7 +59,7 @@ def curves_of(stage: Any) -> Curves:
     return {name: values for name, values in curves.items() if any(math.isfinite(value) for value in values)}
 
 
-def training_figure(stages: dict[str, list[Curves]]) -> Figure:
+def training_figure(stages: dict[str, list[Curves]], nouns: Nouns = SAMPLES) -> Figure:
     """Draw a row per stage: losses at the left, scores at the right; a thin line per split."""
     n_splits = max(len(splits) for splits in stages.values())
 
@@ -74,7 +75,7 @@ def training_figure(stages: dict[str, list[Curves]]) -> Figure:
         paint,
         title="Training curves",
         description=_in_words(stages),
-        caption=f"Values at the end of each epoch, on the training and validation patients only.{splits_drawn}",
+        caption=f"Values at the end of each epoch, on the training and validation {nouns.patient}s only.{splits_drawn}",
         height_in=0.3 + 2.1 * len(stages),
     )
 
