@@ -12,10 +12,15 @@ MAX_EXACT_PATIENTS = 12
 def difference_interval(
     difference: float, drawn: Float[np.ndarray, " draw"], *, strata: Strata, level: float
 ) -> tuple[float | None, float | None]:
-    """Return the BCa interval of a difference computed under each row of `interval_weights`, if there is one."""
+    """Return the BCa interval of a difference computed under each row of `interval_weights`, if there is one.
+
+    There is none where every resample of few patients gives the same difference, unless that is 0.
+    """
     n_left_out = len(jackknife_weights(len(strata.codes)))
     resampled = drawn[1 : len(drawn) - n_left_out]
     if np.isnan(drawn[0]) or np.isnan(resampled).mean() > MAX_UNDEFINED:
+        return None, None
+    if difference != 0.0 and np.nanmax(resampled) - np.nanmin(resampled) < 1e-12:
         return None, None
     drawn = drawn + (difference - drawn[0])
     return bca_interval(

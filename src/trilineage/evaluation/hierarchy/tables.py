@@ -57,9 +57,9 @@ def node_table(
 def hierarchical_confusion(decided: Decided, taxonomy: Taxonomy) -> Row:
     """Count labels against decisions: node by node, for each level, and for the children of each inner node.
 
-    `counts` [label, decision] is over all nodes. A level holds the nodes of its depth and the leaves above it; it
-    counts samples whose label and decision both have a node there, and `n_stopped_above` those whose decision has
-    none. The table of an inner node counts samples whose label goes through it to one of its children; the last
+    `counts` and `costs` [label, decision] are over all nodes. A level holds the nodes of its depth and the leaves above
+    it; it counts samples whose label and decision both have a node there, and `n_stopped_above` those whose decision
+    has none. The table of an inner node counts samples whose label goes through it to one of its children; the last
     column holds decisions for nodes that are not below it. In a DAG the first of several nodes counts.
     """
     is_known, _ = labelled_nodes(decided.prediction)
@@ -70,6 +70,7 @@ def hierarchical_confusion(decided: Decided, taxonomy: Taxonomy) -> Row:
         "nodes": list(taxonomy.nodes),
         "n_samples": len(labels),
         "counts": _counts(labels, decisions, taxonomy.n_nodes, taxonomy.n_nodes),
+        "costs": Relations(taxonomy).costs.tolist(),
         "levels": [
             _level_table(labels, decisions, taxonomy, level) for level in range(1, taxonomy.height + 1)
         ],

@@ -20,6 +20,7 @@ from trilineage.data.images.table import ImageTable
 from trilineage.data.regions import box_mask, fit_mask, mask_files, read_boxes, read_mask, read_voc
 from trilineage.data.taxonomy import Taxonomy
 from trilineage.evaluation.hierarchy.decoding import decode
+from trilineage.evaluation.hierarchy.temperatures import apply_node_temperatures
 from trilineage.evaluation.means import mean_scores
 from trilineage.evaluation.resampling import Scale
 from trilineage.explain.faithfulness import perturbation_curves, random_maps, randomisation_check
@@ -176,6 +177,8 @@ def _look(
     with torch.inference_mode():
         log_p = torch.cat([stored.model(part.to(device)) for part in pixels.split(32)]).double().cpu().numpy()
     taxonomy = stored.taxonomy
+    if stored.calibration is not None:
+        log_p = apply_node_temperatures(log_p, stored.calibration, taxonomy)
     called = decode(np.exp(log_p), taxonomy, stored.config.evaluation.rule)
     captions = tuple(
         f"{material.cohort.labels[position]}, called {taxonomy.nodes[code]}"
