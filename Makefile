@@ -11,6 +11,7 @@ DEMO ?= runs/demo
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+TWO_PROCESSES := -n 2 --dist loadfile
 
 .PHONY: help setup demo test check format docs bench tree where clean
 help:
@@ -39,7 +40,7 @@ $(DEMO)/blood.h5ad: | $(STAMP)
 	$(BIN)/trilineage data simulate --out $@
 
 test: $(STAMP)
-	$(ONE_THREAD) $(BIN)/python -m pytest -q
+	$(ONE_THREAD) $(BIN)/python -m pytest -q $(TWO_PROCESSES)
 
 # ---- what a contributor types --------------------------------------------------------------------------------------
 
@@ -48,7 +49,7 @@ check: $(STAMP)
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(ONE_THREAD) $(BIN)/python -m pytest -q
+	$(ONE_THREAD) $(BIN)/python -m pytest -q $(TWO_PROCESSES)
 
 format: $(STAMP)
 	$(BIN)/ruff format .

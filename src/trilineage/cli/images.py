@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -110,18 +110,12 @@ def explain(
     from trilineage.explain.saliency.methods import SaliencySettings
     from trilineage.pipelines import images
 
-    regions = images.Regions(cells=masks, nuclei=nuclei, boxes=boxes)
-    settings = SaliencySettings(method=method.value)
-    reading = None if data is None else {"path": str(data), **options.reading(assignments)}
-    found = images.explain(
-        run,
-        n_images=n_images,
-        settings=settings,
-        node=node,
-        data=reading,
-        regions=regions,
-        device=device,
-    )
+    known: dict[str, Any] = {
+        "settings": SaliencySettings(method=method.value),
+        "data": None if data is None else {"path": str(data), **options.reading(assignments)},
+        "regions": images.Regions(cells=masks, nuclei=nuclei, boxes=boxes),
+    }
+    found = images.explain(run, n_images=n_images, node=node, device=device, **known)
     show_run(found, "explain/")
 
 

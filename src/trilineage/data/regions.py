@@ -12,7 +12,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from trilineage.core.errors import ColumnError, FormatError, ImageError
-from trilineage.data.images.decoding import decode
+from trilineage.data.images.decoding import decode, fitted
 from trilineage.data.images.settings import Fit
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
@@ -118,30 +118,17 @@ def fit_mask(
     fit
         As in `ImageDataSettings.fit`.
     """
-    height, width = mask.shape
-    scales = (shape[0] / height, shape[1] / width)
-    image = Image.fromarray(mask.astype(np.uint8) * 255)
-    if fit == "squash":
-        return _resized(image, shape)
-    if fit == "crop":
-        scale = max(scales)
-        box_height, box_width = shape[0] / scale, shape[1] / scale
-        left, top = (width - box_width) / 2, (height - box_height) / 2
-        return _resized(image, shape, (left, top, left + box_width, top + box_height))
-    inner_shape = tuple(
-        min(max(round(side * min(scales)), 1), most) for side, most in zip(mask.shape, shape, strict=True)
+    image = Image.fromarray(mask.astype(np.uint8) * 255).convert("RGB")
+    if fit != "pad":
+        return fitted(image, shape, fit)[..., 0] > 127
+    scale = min(most / side for most, side in zip(shape, mask.shape, strict=True))
+    height, width = (
+        min(max(round(side * scale), 1), most) for side, most in zip(mask.shape, shape, strict=True)
     )
+    top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
     padded = np.zeros(shape, dtype=bool)
-    top, left = ((most - side) // 2 for most, side in zip(shape, inner_shape, strict=True))
-    padded[top : top + inner_shape[0], left : left + inner_shape[1]] = _resized(image, inner_shape)
+    padded[top : top + height, left : left + width] = fitted(image, (height, width), "squash")[..., 0] > 127
     return padded
-
-
-def _resized(
-    image: Image.Image, shape: tuple[int, ...], box: tuple[float, float, float, float] | None = None
-) -> Bool[np.ndarray, "rows columns"]:
-    """Scale a mask of 0 and 255."""
-    return np.array(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=box)) > 127
 
 
 def estimated_nucleus(
