@@ -41,7 +41,7 @@ from trilineage.pipelines._images.agree import agree_with_readers
 from trilineage.pipelines._images.attention import attend
 from trilineage.pipelines._images.compare import compare_variants
 from trilineage.pipelines._images.config import Config
-from trilineage.pipelines._images.explain import Regions, explain_run
+from trilineage.pipelines._images.explain import explain_run
 from trilineage.pipelines._images.fold import Fold, fit_fold, whole_split
 from trilineage.pipelines._images.material import Material, describe_material, gather, split_patients
 from trilineage.pipelines._images.pictures import write_mistakes
@@ -49,6 +49,7 @@ from trilineage.pipelines._images.predict import Diagnosis, predict_to_folder
 from trilineage.pipelines._images.scores import score_run
 from trilineage.pipelines._images.store import open_run, write_fold, write_results
 from trilineage.pipelines._images.trust import write_fold_trust, write_trust
+from trilineage.pipelines._regions import Regions
 from trilineage.pipelines._runs import FINAL, fold_name
 from trilineage.training.distributed import main_process_first
 from trilineage.training.place import Place, choose_place

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from trilineage.core.artifacts import Run
@@ -17,7 +17,6 @@ from trilineage.core.records import Score
 from trilineage.core.seeding import derive_seed, generator
 from trilineage.data.images.batches import ImageBatches
 from trilineage.data.images.table import ImageTable
-from trilineage.data.regions import box_mask, fit_mask, mask_files, read_boxes, read_mask, read_voc
 from trilineage.data.taxonomy import Taxonomy
 from trilineage.evaluation.hierarchy.decoding import decode
 from trilineage.evaluation.hierarchy.temperatures import apply_node_temperatures
@@ -35,6 +34,7 @@ from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.material import Material, gather, split_patients
 from trilineage.pipelines._images.predict import COLUMN_OPTIONS
 from trilineage.pipelines._images.store import KIND, Stored, read_model
+from trilineage.pipelines._regions import Regions, known_stems, region_masks
 from trilineage.pipelines._runs import prediction_weights
 from trilineage.training.distributed import choose_device
 
@@ -47,25 +47,6 @@ _SHARE = Scale((0.0, 1.0))
 _COSTLY = Scale((0.0, 1.0), is_lower_better=True)
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Regions:
-    """Where the cell is: folders of masks by file stem, or boxes."""
-
-    cells: Path | None = None
-    """Folder of masks of the whole white cell."""
-    nuclei: Path | None = None
-    """Folder of masks of the nucleus."""
-    boxes: Path | None = None
-    """CSV of boxes (file, object, x0, y0, x1, y1), or folder of PASCAL VOC files."""
-    objects: tuple[str, ...] = ("WBC",)
-    """Objects of the boxes that are the cell."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is given."""
-        return self.cells is None and self.nuclei is None and self.boxes is None
 
 
 @dataclass(frozen=True)
@@ -131,7 +112,7 @@ def _chosen_images(
     if not is_new:
         inside = split_patients(material, config)[0].positions("test")
     if not regions.is_empty:
-        known = _known_stems(regions)
+        known = known_stems(regions)
         has_region = np.array(
             [Path(name).stem in known for name in material.cohort.samples[inside]], dtype=bool
         )
@@ -150,21 +131,6 @@ def _chosen_images(
         of_node = material.nodes[order] == code
         turn[of_node] = np.arange(of_node.sum())
     return material, np.sort(order[np.argsort(turn, kind="stable")][:n_images])
-
-
-def _known_stems(regions: Regions) -> frozenset[str]:
-    stems: set[str] | None = None
-    for folder in (regions.cells, regions.nuclei):
-        if folder is not None:
-            found = set(mask_files(folder))
-            stems = found if stems is None else stems & found
-    if regions.boxes is not None:
-        if regions.boxes.is_dir():
-            found = {path.stem for path in regions.boxes.glob("*.xml")}
-        else:
-            found = {Path(name).stem for name in read_boxes(regions.boxes)}
-        stems = found if stems is None else stems & found
-    return frozenset(stems or ())
 
 
 def _look(
@@ -274,7 +240,7 @@ def _region_scores(
     """Score the map of the last node of each path against the cell, beside maps of noise."""
     if regions.is_empty:
         return []
-    found = _masks(explained, regions)
+    found = region_masks(explained.table, regions)
     deepest = _deepest(maps.targets)
     noise = random_maps(len(deepest), 1, maps.values.shape[2:], maps.image_size, seed=derive_seed(0, "noise"))
     subjects = {
@@ -311,34 +277,6 @@ def _against(values: Float[np.ndarray, "height width"], masks: dict[str, np.ndar
         row |= {f"{name}_share": share for name, share in shares.items()}
         row |= {f"{name}_area": share for name, share in areas.items()}
     return row
-
-
-def _masks(explained: _Explained, regions: Regions) -> list[dict[str, Bool[np.ndarray, "height width"]]]:
-    """Return cell and nucleus of each image at the working size."""
-    table = explained.table
-    cells = mask_files(regions.cells) if regions.cells is not None else {}
-    nuclei = mask_files(regions.nuclei) if regions.nuclei is not None else {}
-    boxes = _boxes(regions)
-    found = []
-    for name, (width, height) in zip(table.names, table.sizes, strict=True):
-        stem, masks = Path(str(name)).stem, {}
-        if cells:
-            masks["cell"] = read_mask(cells[stem])
-        elif boxes:
-            masks["cell"] = box_mask(boxes[stem], (int(height), int(width)), regions.objects)
-        if nuclei:
-            masks["nucleus"] = read_mask(nuclei[stem])
-            masks.setdefault("cell", masks["nucleus"])
-        found.append({key: fit_mask(mask, table.shape, table.settings.fit) for key, mask in masks.items()})
-    return found
-
-
-def _boxes(regions: Regions) -> dict[str, Any]:
-    if regions.boxes is None:
-        return {}
-    if regions.boxes.is_dir():
-        return {path.stem: read_voc(path) for path in sorted(regions.boxes.glob("*.xml"))}
-    return {Path(name).stem: boxes for name, boxes in read_boxes(regions.boxes).items()}
 
 
 def _last_maps(
