@@ -28,9 +28,10 @@ import torch
 
 from trilineage.core.files import write_atomically
 from trilineage.core.seeding import generator
+from trilineage.data.tokens.batches import TokenBatch
 from trilineage.models.sae.model import SparseAutoencoder
 from trilineage.models.sae.settings import SaeSettings
-from trilineage.training.objectives.sae.step import TokenBatch, sae_step
+from trilineage.training.objectives.sae.step import sae_step
 from trilineage.training.optim import Updater
 from trilineage.training.settings import TrainingSettings
 

@@ -1,13 +1,8 @@
 """Prediction of many images: decoded and computed side by side, in order, in memory that does not grow."""
 
-import contextlib
 import logging
-import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,15 +14,10 @@ from trilineage.core.config import Settings
 from trilineage.models.features import memory_format
 from trilineage.models.image_classifier import ImageClassifier
 from trilineage.models.parent_networks import ParentNetworks
+from trilineage.models.streaming import Load, images_per_batch, in_batches, stream_batches
 
 PixelClassifier = ImageClassifier | ParentNetworks
 """One network, or one for every parent."""
-
-Load = Callable[[np.ndarray], Tensor]
-"""From positions of images to their pixels (b 3 h w), RGB in [0, 1]; called from several threads."""
-
-_CACHED_PIXELS = 65_536
-_MAX_BATCH = 64
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +62,8 @@ def predict_images(
 ) -> Iterator[PredictedBatch]:
     """Predict images `first` to `n_images`, and give them in order, a batch at a time.
 
-    On a CPU every worker thread takes a batch of its own from decoding to probabilities with one core: cores never
-    wait for each other inside a layer, and one decodes while another computes. On a GPU the workers decode ahead.
-
-    Memory, besides the weights: the pixels and activations of one batch per worker, whatever the number of images; on
-    a GPU the pixels of two batches per worker. The caller may stop early; nothing is left running.
+    Batches are computed side by side (`streaming.stream_batches`), in memory that does not grow with the images. The
+    caller may stop early; nothing is left running.
 
     Parameters
     ----------
@@ -89,37 +76,11 @@ def predict_images(
     """
     settings = settings or InferenceSettings()
     device = torch.device(device)
-    n_workers = settings.workers or len(os.sched_getaffinity(0))
     run = _Predictor(classifier, device, is_compiled=settings.compile)
-    is_cpu = device.type == "cpu"
-    step = settings.batch_size or _batch_size(classifier.backbone.spec.image_size, is_cpu)
-    tasks = (np.arange(start, min(start + step, n_images)) for start in range(first, n_images, step))
-
-    def work(positions: np.ndarray) -> Any:
-        return run(load(positions)) if is_cpu else load(positions)
-
-    with _one_core_each(is_cpu):
-        for positions, result in _in_order(work, tasks, n_workers):
-            yield PredictedBatch(positions, *(result if is_cpu else run(result)))
-
-
-def _in_order(
-    work: Callable[[np.ndarray], Any], tasks: Iterator[np.ndarray], n_workers: int
-) -> Generator[tuple[np.ndarray, Any], None, None]:
-    """Work on tasks in threads and give the results in the order of the tasks; two per worker are under way."""
-    with ThreadPoolExecutor(n_workers, "predict", initializer=_use_one_core) as pool:
-        try:
-            waiting: deque[tuple[np.ndarray, Future[Any]]] = deque()
-            for task in islice(tasks, 2 * n_workers):
-                waiting.append((task, pool.submit(work, task)))
-            while waiting:
-                done, future = waiting.popleft()
-                result = future.result()
-                for task in islice(tasks, 1):
-                    waiting.append((task, pool.submit(work, task)))
-                yield done, result
-        finally:
-            pool.shutdown(cancel_futures=True)
+    step = settings.batch_size or images_per_batch(classifier.backbone.spec.image_size, device)
+    batches = in_batches(first, n_images, step)
+    for positions, found in stream_batches(run, load, batches, workers=settings.workers, device=device):
+        yield PredictedBatch(positions, *found)
 
 
 class _Whole(nn.Module):
@@ -166,25 +127,3 @@ class _Predictor:
             )
             return
         self.module = compiled
-
-
-def _batch_size(image_size: tuple[int, int], is_cpu: bool) -> int:
-    """Return how many images are computed together if the caller does not say."""
-    fitting = _CACHED_PIXELS // (image_size[0] * image_size[1]) if is_cpu else _MAX_BATCH
-    return min(max(fitting, 1), _MAX_BATCH)
-
-
-def _use_one_core() -> None:
-    torch.set_num_threads(1)
-
-
-@contextlib.contextmanager
-def _one_core_each(is_cpu: bool) -> Iterator[None]:
-    """Let layers use one core while the block runs, as there are as many threads as cores."""
-    n_before = torch.get_num_threads()
-    if is_cpu:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_before)

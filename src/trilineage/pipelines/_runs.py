@@ -7,14 +7,13 @@ import numpy as np
 
 from trilineage.core.artifacts import Run
 from trilineage.core.config import Settings
-from trilineage.core.errors import ArtifactError
 from trilineage.core.records import Prediction
 from trilineage.evaluation.intervals import aggregate_patients
+from trilineage.models.run_weights import FINAL as FINAL
+from trilineage.models.run_weights import fold_name as fold_name
+from trilineage.models.run_weights import prediction_weights as prediction_weights
 from trilineage.training.distributed import main_process_first
 from trilineage.training.place import Place
-
-FINAL = "final"
-"""Name of the weights that were fitted on everyone, after a cross-validation."""
 
 
 def begin_run(  # noqa: PLR0913  (the fields of a manifest, named where they are given)
@@ -35,22 +34,6 @@ def begin_run(  # noqa: PLR0913  (the fields of a manifest, named where they are
                 out, kind=kind, config=config, seed=seed, command=command, data=data, overwrite=overwrite
             )
     return Run.open(out, kind=kind)
-
-
-def fold_name(number: int) -> str:
-    """Return the name of the weights of one split."""
-    return f"fold{number}"
-
-
-def prediction_weights(run: Run) -> str:
-    """Return the name of the weights that predict; raises ArtifactError where the Run is unfinished."""
-    if not run.is_complete:
-        raise ArtifactError(
-            f"{run.path} is not finished",
-            seen=run.manifest["status"],
-            remedy="run the same fit again: it goes on",
-        )
-    return FINAL if run.has(f"weights/{FINAL}.safetensors") else fold_name(0)
 
 
 def patient_table(prediction: Prediction) -> dict[str, list[Any]]:

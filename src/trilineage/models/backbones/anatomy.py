@@ -32,6 +32,8 @@ class Anatomy:
     """How the feature of an image is made."""
     has_channels_last: bool = False
     """Whether its maps are (image height width channel)."""
+    has_class_token: bool = False
+    """Whether the first prefix token is a class token (the others are registers)."""
 
 
 def anatomy(net: nn.Module) -> Anatomy:
@@ -40,7 +42,14 @@ def anatomy(net: nn.Module) -> Anatomy:
         parts: Any = net
         pools = {"token": "cls", "avg": "mean"}.get(parts.global_pool, "other")
         blocks = tuple(parts.blocks)
-        return Anatomy("vit", blocks, blocks[-1].norm1, parts.num_prefix_tokens, pools)  # type: ignore[arg-type]
+        return Anatomy(
+            "vit",
+            blocks,
+            blocks[-1].norm1,
+            parts.num_prefix_tokens,
+            pools,  # type: ignore[arg-type]
+            has_class_token=parts.cls_token is not None,
+        )
     blocks = _blocks_of_a_pyramid(net)
     family = "convnext" if isinstance(net, timm.models.convnext.ConvNeXt) else "other"
     has_channels_last = (

@@ -1,7 +1,8 @@
 """One interface to every network: features, tokens, attention, the saliency layer, and the grid they live on."""
 
 import contextlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import torch
@@ -37,7 +38,8 @@ class Backbone(nn.Module):
         self.spec = spec
         self.blocks = list(parts.blocks)
         """Residual blocks in the order of computation (modules of `net`)."""
-        self._has_channels_last = parts.has_channels_last
+        self.has_channels_last = parts.has_channels_last
+        """Whether maps are (image height width channel)."""
         self._saliency = (parts.saliency_layer,)  # in a tuple, as it is a module of `net` already
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
@@ -72,11 +74,50 @@ class Backbone(nn.Module):
         block
             Position in `blocks`; negative ones count from the end. Nothing after it is computed.
         """
-        number = self._block_number(block)
-        caught = self._catch(pixels, self.blocks[number])
-        if caught.ndim == 3:
-            return caught
-        return caught.flatten(1, 2) if self._has_channels_last else caught.flatten(2).transpose(1, 2)
+        return self._as_tokens(self._catch(pixels, self.blocks[self.block_number(block)]))
+
+    def edited(
+        self,
+        pixels: Float[Tensor, "b 3 h w"],
+        block: int,
+        edit: Callable[[Float[Tensor, "b token d"]], Float[Tensor, "b token d"]],
+    ) -> Float[Tensor, "b feature"]:
+        """Return the features that follow when the output of a block is changed: the rest of the network sees the edit.
+
+        Gradients flow through the edit and the rest of the network.
+
+        Parameters
+        ----------
+        block
+            Position in `blocks`; negative ones count from the end.
+        edit
+            From tokens, as `tokens` gives them (prefix tokens first, or a map pixel by pixel), to as many.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such block, or the edit changes the shape.
+        """
+        owner = threading.get_ident()
+
+        def change(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
+            if threading.get_ident() != owner:
+                return None
+            tokens = self._as_tokens(output)
+            changed = edit(tokens)
+            if changed.shape != tokens.shape:
+                raise ConfigError(
+                    "an edit gives as many tokens of the same width as it gets",
+                    seen=tuple(changed.shape),
+                    allowed=tuple(tokens.shape),
+                )
+            return self._as_output(changed.to(output.dtype), output)
+
+        handle = self.blocks[self.block_number(block)].register_forward_hook(change)
+        try:
+            return self(pixels)  # type: ignore[no-any-return]
+        finally:
+            handle.remove()
 
     def attention(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b layer head token token"]:
         """Return what each token (row) attends to in every block; rows sum to 1, prefix tokens come first.
@@ -115,7 +156,7 @@ class Backbone(nn.Module):
             patches = activation[:, n_prefix:]  # b patch c
             return patches.transpose(1, 2).unflatten(2, grid)
         if activation.ndim == 4:
-            maps = activation.permute(0, 3, 1, 2) if self._has_channels_last else activation  # b c gh gw
+            maps = activation.permute(0, 3, 1, 2) if self.has_channels_last else activation  # b c gh gw
             if tuple(maps.shape[2:]) == grid:
                 return maps
         raise ConfigError(
@@ -124,6 +165,20 @@ class Backbone(nn.Module):
             allowed=f"{n_prefix} prefix tokens and a grid of {grid[0]} x {grid[1]}",
             remedy="take the output of saliency_layer",
         )
+
+    def _as_tokens(self, output: Tensor) -> Float[Tensor, "b token d"]:
+        """Return the output of a block as a list of tokens."""
+        if output.ndim == 3:
+            return output
+        return output.flatten(1, 2) if self.has_channels_last else output.flatten(2).transpose(1, 2)
+
+    def _as_output(self, tokens: Float[Tensor, "b token d"], output: Tensor) -> Tensor:
+        """Return tokens in the shape of the output of a block they came from."""
+        if output.ndim == 3:
+            return tokens
+        if self.has_channels_last:
+            return tokens.unflatten(1, output.shape[1:3])
+        return tokens.transpose(1, 2).unflatten(2, output.shape[2:])
 
     def _normalized(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         size = tuple(pixels.shape[2:])
@@ -136,7 +191,8 @@ class Backbone(nn.Module):
             )
         return (pixels - self.mean) / self.std
 
-    def _block_number(self, block: int) -> int:
+    def block_number(self, block: int) -> int:
+        """Return the position of a block counted from 0; raises ConfigError where there is no such block."""
         n_blocks = len(self.blocks)
         if not -n_blocks <= block < n_blocks:
             raise ConfigError(
@@ -145,12 +201,14 @@ class Backbone(nn.Module):
         return block % n_blocks
 
     def _catch(self, pixels: Float[Tensor, "b 3 h w"], module: nn.Module) -> Tensor:
-        """Return the output of a module and compute nothing after it."""
+        """Return the output of a module and compute nothing after it; several threads may do so at once."""
         caught: list[Tensor] = []
+        owner = threading.get_ident()
 
         def stop(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            caught.append(output)
-            raise _Caught
+            if threading.get_ident() == owner:  # the pass of another thread goes on to that thread's own hook
+                caught.append(output)
+                raise _Caught
 
         handle = module.register_forward_hook(stop)
         try:

@@ -189,4 +189,5 @@ def _spec(name: str, net: Any, parts: Anatomy, size: tuple[int, int], norm: tupl
         family=parts.family,
         pools=parts.pools,
         n_blocks=len(parts.blocks),
+        has_class_token=parts.has_class_token,
     )

@@ -57,3 +57,5 @@ class BackboneSpec:
     """How the feature of an image comes from its tokens or from the last feature map."""
     n_blocks: int
     """Blocks from pixels to features."""
+    has_class_token: bool = False
+    """Whether the first prefix token is a class token; the others are registers."""

@@ -15,14 +15,12 @@ from trilineage.data.images.batches import ImageBatches
 from trilineage.data.splits import Split
 from trilineage.data.taxonomy import Taxonomy
 from trilineage.models.backbones.backbone import Backbone
-from trilineage.models.backbones.build import build_backbone
+from trilineage.models.classifier_file import ClassifierPlan, new_classifier
 from trilineage.models.features import image_features
 from trilineage.models.hierarchy import (
     HierarchicalHead,
     branch_codes,
     branch_taxonomy,
-    build_head,
-    build_parent_head,
 )
 from trilineage.models.image_classifier import ImageClassifier
 from trilineage.models.parent_networks import ParentNetworks
@@ -120,18 +118,8 @@ def new_model(taxonomy: Taxonomy, config: Config, *, weights: str | None = None)
     weights
         Where the backbone's weights come from; None: as configured.
     """
-    settings = config.backbone if weights is None else config.backbone.replace(weights=weights)
-    if config.frozen:
-        settings = settings.replace(trained_blocks=0)
-    shape = config.data.shape
-    if config.hierarchy.variant != "base":
-        backbone = build_backbone(settings, shape)
-        return ImageClassifier(backbone, build_head(config.hierarchy, taxonomy, backbone.spec.width))
-    n_backbones = 1 if config.frozen else len(taxonomy.inner)
-    backbones = [build_backbone(settings, shape) for _ in range(n_backbones)]
-    width = backbones[0].spec.width
-    heads = [build_parent_head(taxonomy, parent, width) for parent in taxonomy.inner]
-    return ParentNetworks(taxonomy, backbones, heads)
+    plan = ClassifierPlan(config.backbone, config.hierarchy, config.frozen, config.data)
+    return new_classifier(taxonomy, plan, weights=weights)
 
 
 def fit_networks(material: Material, split: Split, config: Config, place: Place) -> Trained:

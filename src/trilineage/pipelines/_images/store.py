@@ -11,21 +11,21 @@ import numpy as np
 import torch
 
 from trilineage.core.artifacts import Run
-from trilineage.core.errors import ArtifactError
 from trilineage.core.records import NodePrediction
 from trilineage.data.splits import split_table
 from trilineage.data.taxonomy import Taxonomy
 from trilineage.evaluation.hierarchy.patients import decide_patients
 from trilineage.evaluation.hierarchy.temperatures import NodeCalibration
+from trilineage.models.classifier_file import RUN_KIND as KIND
+from trilineage.models.classifier_file import read_classifier
 from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.fold import Fold
 from trilineage.pipelines._images.material import Material, data_facts
-from trilineage.pipelines._images.network import ImageModel, new_model
+from trilineage.pipelines._images.network import ImageModel
 from trilineage.pipelines._images.scores import Results, leaf_prediction, patient_rows, pool, units
 from trilineage.pipelines._runs import begin_run
 from trilineage.training.place import Place
 
-KIND = "images"
 TAXONOMY = "taxonomy.toml"
 NODE_PREDICTIONS = "node_predictions.npz"
 
@@ -80,22 +80,11 @@ def read_model(run: Run, name: str, *, device: torch.device) -> Stored:
     AlteredFileError, UnsafeFileError
         As `Run.read_weights`.
     """
-    tensors = run.read_weights(name)
-    metadata = run.read_weights_metadata(name)
-    config = Config.load(None, tomllib.loads(metadata["config"]))
-    taxonomy = Taxonomy.from_toml(metadata["taxonomy"])
-    model = new_model(taxonomy, config, weights="none")
-    try:
-        model.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in tensors.items()})
-    except RuntimeError as error:
-        raise ArtifactError(
-            f"the weights {name!r} of {run.path} do not fit their configuration",
-            seen=str(error).splitlines()[-1].strip(),
-            remedy="make the Run again",
-        ) from None
-    written = json.loads(metadata["calibration"])
+    stored = read_classifier(run, name)
+    config = Config.load(None, tomllib.loads(stored.metadata["config"]))
+    written = json.loads(stored.metadata["calibration"])
     calibration = None if written is None else NodeCalibration(**written)
-    return Stored(model.to(device).eval(), config, taxonomy, calibration)
+    return Stored(stored.model.to(device), config, stored.taxonomy, calibration)
 
 
 def write_results(

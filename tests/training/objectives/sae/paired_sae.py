@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from trilineage.data.tokens.batches import TokenBatches
 from trilineage.training.loop import train
-from trilineage.training.objectives.sae.step import TokenBatches, sae_step
+from trilineage.training.objectives.sae.step import sae_step
 from trilineage.training.settings import TrainingSettings
 
 RECIPES = {

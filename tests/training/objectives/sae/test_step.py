@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from trilineage.core.errors import ConfigError, DataError, Interrupted
+from trilineage.data.tokens.batches import TokenBatches
 from trilineage.models.sae.model import SaeBundle
 from trilineage.training.loop import train
-from trilineage.training.objectives.sae.step import TokenBatches, sae_step
+from trilineage.training.objectives.sae.step import sae_step
 from trilineage.training.optim import rate_groups
 from trilineage.training.settings import TrainingSettings
 

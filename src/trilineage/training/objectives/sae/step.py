@@ -1,56 +1,17 @@
-"""The step that the training loop is handed, and minibatches of tokens held in memory or in a memory-mapped file."""
+"""The step that the training loop is handed: the loss of an autoencoder, or of several, on a minibatch of tokens."""
 
-from typing import Any, NamedTuple, Self
+from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from trilineage.core.errors import ConfigError
-from trilineage.core.seeding import generator
+from trilineage.data.tokens.batches import TokenBatch
 from trilineage.models.sae.model import SaeBundle, SparseAutoencoder
 from trilineage.models.sparse import Backend
 from trilineage.training.loop import Step, StepOutput
 from trilineage.training.objectives.sae.loss import sae_loss
-
-
-class TokenBatch(NamedTuple):
-    """Tokens of one update."""
-
-    tokens: Float[Tensor, "token width"]
-    """Tokens."""
-    positions: Int64[Tensor, " token"]
-    """Where they are among all tokens, for messages."""
-
-    def to(self, device: torch.device) -> Self:
-        """Return the batch on a device."""
-        return type(self)(self.tokens.to(device), self.positions)
-
-
-class TokenBatches:
-    """Minibatches over tokens in memory, or in a file mapped to it, in an order of seed and epoch alone.
-
-    Parameters
-    ----------
-    tokens
-        One row per token, float32 or float16.
-    """
-
-    def __init__(self, tokens: Float[np.ndarray, "token width"]):
-        self.tokens = tokens
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def order(self, *, seed: int, epoch: int) -> Int64[np.ndarray, " token"]:
-        """Return the tokens in the order of this epoch."""
-        return generator(seed, "token batches", epoch).permutation(len(self))
-
-    def take(self, positions: Int[np.ndarray, " batch"]) -> TokenBatch:
-        """Return the minibatch of these tokens, in single precision."""
-        rows = np.asarray(self.tokens[positions], dtype=np.float32)
-        return TokenBatch(torch.from_numpy(rows), torch.from_numpy(positions.astype(np.int64)))
 
 
 def sae_step(*, backend: Backend = "auto") -> Step:
