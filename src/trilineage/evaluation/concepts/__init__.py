@@ -1,0 +1,1 @@
+"""What latents mean, and how it is tested: statistics, association, specificity, focus, stability, names."""
