@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 
 from trilineage.core.errors import ArtifactError
 from trilineage.data.tokens.source import TokenSource
@@ -24,6 +24,15 @@ class TokenReader(Protocol):
 
     def read(self, positions: Int[np.ndarray, " image"]) -> Float[np.ndarray, "image token width"]:
         """Return the tokens of images: class token first if it is kept, then patches row by row."""
+        ...
+
+
+@runtime_checkable
+class TokenNorms(Protocol):
+    """Tokens whose norms are known beforehand."""
+
+    def norms(self) -> Float32[np.ndarray, "image token"]:
+        """Return the norm of every token."""
         ...
 
 
