@@ -58,6 +58,7 @@ def test_the_commands_are_those_of_the_manual():
         "trilineage data list",
         "trilineage data get",
         "trilineage data check",
+        "trilineage data crop",
         "trilineage data simulate",
         "trilineage data simulate-smears",
     ]

@@ -82,6 +82,42 @@ def check(
 
 @app.command()
 @door()
+def crop(
+    fields: Annotated[Path, typer.Argument(metavar="FIELDS", help="Folder of whole fields.")],
+    boxes: Annotated[
+        Path, typer.Argument(metavar="BOXES", help="CSV of boxes, or folder of PASCAL VOC files.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to write the cells and their manifest to.")
+    ],
+    objects: Annotated[
+        list[str] | None, typer.Option("--object", help="Object to cut out; WBC unless said.")
+    ] = None,
+    context: Annotated[
+        float, typer.Option(min=1.0, help="Side of the square over the longest side of the box.")
+    ] = 1.8,
+    side: Annotated[
+        int, typer.Option(min=0, help="Side of every square in pixels instead; 0: by --context.")
+    ] = 0,
+    labels: Annotated[Path | None, typer.Option(help="CSV of labels; its first column names fields.")] = None,
+    label_column: Annotated[str, typer.Option(help="Column of the label.")] = "label",
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of masks of the fields, cut in the same way.")
+    ] = None,
+) -> None:
+    """Cut cells out of whole fields by their boxes, into images of one cell with a manifest."""
+    from trilineage.data.crops import CropSettings, crop_cells, read_labels
+
+    settings = CropSettings(tuple(objects or ("WBC",)), context, side)
+    known = {} if labels is None else read_labels(labels, label_column)
+    counts = crop_cells(fields, boxes, out, settings, labels=known, masks=masks)
+    typer.echo(
+        f"{counts.n_cells:,} cells of {counts.n_fields:,} fields, {counts.n_labelled:,} with a label: {out}"
+    )
+
+
+@app.command()
+@door()
 def simulate(
     out: Annotated[Path, typer.Option("--out", "-o", help="The h5ad file to write.")],
     config: options.Config = None,
