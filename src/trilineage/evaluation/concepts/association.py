@@ -1,6 +1,6 @@
 """Which latents find which classes and attributes: the exact AUROC of each pair, tested over patients, with FDR."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -151,8 +151,7 @@ def associate(
     figures = np.zeros((*shape, 2))
     p_values, is_tested = np.ones(shape), np.zeros(shape, dtype=bool)
     n_patients = np.zeros(len(names), dtype=np.int64)
-    for columns in _same_images(given):
-        part = measure(matrix, given[columns], codes)
+    for columns, part in measured(matrix, given, codes):
         figures[:, columns, 0], figures[:, columns, 1] = part.auroc, part.standard_error
         n_patients[columns] = part.n_patients
         is_tested[:, columns] = (part.n_active >= min_patients)[:, None] & part.is_testable
@@ -193,6 +192,19 @@ class Measured(NamedTuple):
     def is_testable(self) -> Bool[np.ndarray, " target"]:
         """Whether at least two patients have the target, two have an image without it, and there are three."""
         return (self.n_sides.min(axis=1) >= 2) & (self.n_patients >= 3)
+
+
+def measured(
+    matrix: Activations,
+    targets: Shaped[np.ndarray, "target image"],
+    codes: Int64[np.ndarray, " image"],
+) -> Iterator[tuple[list[int], Measured]]:
+    """Measure all latents against all targets; those known in the same images, whose ranks are the same, at once."""
+    groups: dict[bytes, list[int]] = {}
+    for row, target in enumerate(targets):
+        groups.setdefault(np.packbits(target != UNKNOWN).tobytes(), []).append(row)
+    for rows in groups.values():
+        yield rows, measure(matrix, targets[rows], codes)
 
 
 def measure(
@@ -325,14 +337,6 @@ def patient_codes(
             remedy="take the patients from the images that were encoded, in the same order",
         )
     return np.unique(np.asarray(patients), return_inverse=True)[1].astype(np.int64)
-
-
-def _same_images(targets: Shaped[np.ndarray, "target image"]) -> list[list[int]]:
-    """Group the targets that are known in the same images: their ranks are the same."""
-    groups: dict[bytes, list[int]] = {}
-    for row, target in enumerate(targets):
-        groups.setdefault(np.packbits(target != UNKNOWN).tobytes(), []).append(row)
-    return list(groups.values())
 
 
 def _by_patient(
