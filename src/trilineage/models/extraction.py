@@ -13,6 +13,7 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from trilineage.core.errors import ConfigError, DataError, StorageError
+from trilineage.core.files import sha256_file
 from trilineage.core.progress import progress
 from trilineage.data.images.batches import ImageBatches
 from trilineage.data.images.table import ImageTable
@@ -223,8 +224,10 @@ def token_source(encoder: TokenEncoder, table: ImageTable) -> TokenSource:
             allowed=encoder.image_size,
             remedy="open the images at this size, or build the encoder for theirs",
         )
-    stained = f"{settings.stain} {settings.stain_reference or ''}".strip()
-    return encoder.source(table.fingerprint, reading=f"fit {settings.fit}, stain {stained}")
+    stain: str = settings.stain
+    if stain != "none" and settings.stain_reference is not None:
+        stain += f" of {sha256_file(settings.stain_reference)}"
+    return encoder.source(table.fingerprint, reading=f"fit {settings.fit}, stain {stain}")
 
 
 def computed_tokens(

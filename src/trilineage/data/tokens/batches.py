@@ -121,7 +121,7 @@ class ShuffledTokens:
         """Return the tokens in the order of this epoch."""
         draws = generator(seed, "shuffled tokens", epoch)
         n_chunks = -(-len(self.images) // self.chunk_images)
-        chunks, found = draws.permutation(n_chunks), np.empty(len(self), np.int64)
+        chunks, found = draws.permutation(n_chunks).tolist(), np.empty(len(self), np.int64)
         done = 0
         for first in range(0, n_chunks, self.buffer_chunks):
             ranks = np.concatenate(
@@ -172,7 +172,7 @@ class ShuffledTokens:
 
     def _ranks(self, chunk: int) -> Int64[np.ndarray, " image"]:
         """Return the places in `images` of a chunk."""
-        start = int(chunk) * self.chunk_images
+        start = chunk * self.chunk_images
         return np.arange(start, min(start + self.chunk_images, len(self.images)))
 
     def _positions(self, ranks: Int[np.ndarray, " image"]) -> Int64[np.ndarray, " token"]:
