@@ -5,7 +5,7 @@ import pytest
 
 from trilineage.core.errors import ConfigError, DataError
 from trilineage.core.seeding import generator
-from trilineage.evaluation.sae import CodedTokens, ReconstructionTally
+from trilineage.evaluation.sae import CodedTokens, ReconstructionTally, loss_recovered
 
 WIDTH, N_LATENTS = 4, 30
 
@@ -124,3 +124,42 @@ def test_codes_of_another_autoencoder_are_refused():
         ReconstructionTally(WIDTH, 5).add(coded())
     with pytest.raises(ConfigError, match="different autoencoders"):
         tally(coded()).merge(ReconstructionTally(WIDTH, 5))
+
+
+def losses(**changes):
+    clean = np.array([0.1, 0.3, 0.2, 0.4, 0.1, 0.5])
+    return {"clean": clean, "reconstruction": clean + 0.1, "with_error": clean, "mean": clean + 1.0} | changes
+
+
+PATIENTS, CLASSES = np.array(["a", "a", "b", "c", "d", "d"]), np.array([0, 0, 0, 1, 1, 1])
+
+
+def recovered(**changes):
+    return {score.metric: score for score in loss_recovered(losses(**changes), PATIENTS, CLASSES)}
+
+
+def test_loss_recovered_is_the_share_of_what_the_mean_token_loses():
+    found = recovered(reconstruction=np.array([0.1, 0.9, 0.4, 0.8, 0.1, 0.5]))
+    clean, rebuilt, mean = np.mean([0.2, 0.2, 0.4, 0.3]), np.mean([0.5, 0.4, 0.8, 0.3]), 0.275 + 1.0
+    assert found["loss recovered"].value == pytest.approx((mean - rebuilt) / (mean - clean))
+    assert found["loss recovered"].low < found["loss recovered"].value < found["loss recovered"].high
+    assert found["loss: clean"].value == pytest.approx(clean)
+    assert (found["loss recovered"].n_patients, found["loss recovered"].n_samples) == (4, 6)
+
+
+@pytest.mark.parametrize(("shift", "value"), [(0.0, 1.0), (1.0, 0.0), (3.0, -2.0)])
+def test_nothing_lost_is_1_and_the_mean_token_0_and_worse_is_below(shift, value):
+    assert recovered(reconstruction=losses()["clean"] + shift)["loss recovered"].value == pytest.approx(value)
+
+
+def test_where_the_mean_token_loses_nothing_there_is_nothing_to_recover():
+    score = recovered(mean=losses()["clean"])["loss recovered"]
+    assert np.isnan(score.value)
+    assert "loses nothing" in score.note
+
+
+def test_an_error_term_that_does_not_restore_the_loss_is_an_error():
+    with pytest.raises(DataError, match="in image 2"):
+        recovered(with_error=np.array([0.1, 0.3, 0.9, 0.4, 0.1, 0.5]))
+    with pytest.raises(DataError, match="'mean' of image 0 is nan"):
+        recovered(mean=np.full(6, np.nan))

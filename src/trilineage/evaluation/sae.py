@@ -1,16 +1,23 @@
-"""How well sparse codes stand for tokens: sums that grow batch by batch, in double precision, CLS and patches apart."""
+"""How well sparse codes stand for tokens: streamed figures of the reconstruction, and what a classifier loses by it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64, Shaped
 
 from trilineage.core.errors import ConfigError, DataError
+from trilineage.core.records import Score
+from trilineage.core.seeding import generator
+from trilineage.evaluation.means import mean_scores
+from trilineage.evaluation.resampling import Scale, interval_weights, patient_strata, read_interval
 
 DENSE_SHARE = 0.1
 """A latent that is active in more than this share of the tokens says little about any of them."""
+
+SAME_LOSS = 1e-3
+"""How much losses may differ by rounding alone, relative to 1 + the loss."""
 
 Kind = Literal["all", "cls", "patch"]
 
@@ -214,3 +221,107 @@ def _require_sound(coded: CodedTokens, width: int, n_latents: int) -> None:
                 seen=f"NaN or infinity in the {what} at position {int(np.flatnonzero(is_bad)[0])}",
                 remedy="extract the tokens again in float32, or leave out that image",
             )
+
+
+def loss_recovered(
+    losses: Mapping[str, Float[np.ndarray, " image"]],
+    patients: Shaped[np.ndarray, " image"],
+    labels: Int[np.ndarray, " image"],
+    *,
+    subject: str = "sparse autoencoder",
+    level: float = 0.95,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> list[Score]:
+    """Return what a classifier loses when tokens are replaced, and how much of it a reconstruction recovers.
+
+    Loss recovered is (mean token - reconstruction) / (mean token - clean), of losses that are means over patients: 1 if
+    nothing is lost, 0 if the reconstruction is no better than the mean token; below 0 if it is worse. With the error
+    term it is 1, which is a check of the substitution and no score.
+
+    Parameters
+    ----------
+    losses
+        Cross entropy of each image, by name: `clean`, `reconstruction`, `with_error`, `mean`
+        (`models.sae.substitution.SubstitutionLosses.to_arrays`).
+    patients
+        Patient of each image; on none of them anything was trained.
+    labels
+        Class of each image, from 0: patients are resampled inside their class.
+    subject
+        Copied into the scores.
+    level, n_bootstrap, seed
+        Coverage of the intervals, resamples behind them, and what decides the resamples.
+
+    Raises
+    ------
+    DataError
+        If a loss is not finite, or the error term does not give the clean loss.
+    """
+    names = ("clean", "reconstruction", "mean", "with_error")
+    variants = {name: np.asarray(losses[name], np.float64) for name in names}
+    for name, values in variants.items():
+        if not np.isfinite(values).all():
+            first = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise DataError("a loss is not finite", seen=f"loss {name!r} of image {first} is {values[first]}")
+    _require_same_loss(variants["clean"], variants.pop("with_error"))
+    scale = Scale((0.0, np.inf), is_lower_better=True)
+    named = {f"loss: {name}": (values, scale) for name, values in variants.items()}
+    shape: Any = {"level": level, "n_bootstrap": n_bootstrap, "seed": seed}
+    scores = mean_scores(named, patients, labels, subject=subject, **shape)
+    recovered = _recovered(np.stack(list(variants.values())), patients, labels, **shape)
+    return [*scores, replace(recovered, subject=subject)]
+
+
+def _recovered(
+    losses: Float64[np.ndarray, "variant image"],
+    patients: Shaped[np.ndarray, " image"],
+    labels: Int[np.ndarray, " image"],
+    *,
+    level: float,
+    n_bootstrap: int,
+    seed: int,
+) -> Score:
+    names, codes = np.unique(patients, return_inverse=True)
+    counts = np.zeros((len(names), int(labels.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (codes, labels), 1)
+    means = np.stack([np.bincount(codes, row) for row in losses]) / np.bincount(codes)
+    strata, value = patient_strata(counts), float(_share(means.mean(axis=1)))
+    low, high, note = None, None, f"no interval: {len(names)} patient"
+    if np.isnan(value):
+        note = "not defined: the mean token loses nothing"
+    elif strata.degrees_of_freedom >= 1:
+        weights = interval_weights(strata, n_bootstrap, rng=generator(seed, "bootstrap", len(names)))
+        drawn = _share(means @ (weights / weights.sum(axis=1, keepdims=True)).T)
+        scale = Scale((-np.inf, np.inf))
+        low, high, note = read_interval(value, drawn, strata=strata, level=level, scale=scale)
+    return Score(
+        metric="loss recovered",
+        value=value,
+        low=low,
+        high=high,
+        unit="patient",
+        n_samples=losses.shape[1],
+        n_patients=len(names),
+        level=level,
+        note="; ".join(filter(None, (note, strata.note))),
+    )
+
+
+def _share(means: Float64[np.ndarray, "variant ..."]) -> Float64[np.ndarray, "..."]:
+    """Return the share of the loss that is recovered; NaN where there is none to recover."""
+    clean, reconstruction, baseline = means
+    lost = baseline - clean
+    return np.divide(baseline - reconstruction, lost, out=np.full(np.shape(lost), np.nan), where=lost > 0)
+
+
+def _require_same_loss(clean: Float64[np.ndarray, " image"], other: Float[np.ndarray, " image"]) -> None:
+    apart = np.abs(other - clean) / (1.0 + clean)
+    if (apart > SAME_LOSS).any():
+        worst = int(np.argmax(apart))
+        raise DataError(
+            "the error term does not bring the clean loss back",
+            seen=f"a loss of {other[worst]:.6g} instead of {clean[worst]:.6g} in image {worst}",
+            allowed=f"a relative difference of {SAME_LOSS}",
+            remedy="compute in single precision, with the backbone and block that the autoencoder was trained on",
+        )

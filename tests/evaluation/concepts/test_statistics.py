@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.evaluation.concepts.codes import codes_of, from_scores
 
 from trilineage.core.errors import ConfigError, DataError
 from trilineage.evaluation.concepts import references as module
@@ -20,13 +19,17 @@ def cohort(n_images=120, n_latents=4, *, seed=0, n_classes=3, n_patients=6):
     return scores, rng.integers(-1, n_classes, n_images), NAMES[rng.integers(0, n_patients, n_images)]
 
 
-def tally_of(scores, labels, patients, *, portions=1, order=None, **options):
-    made = ConceptTally(scores.shape[1], 3, **options)
-    order = np.arange(len(scores)) if order is None else order
-    whole = from_scores(scores)
-    for rows in np.array_split(order, portions):
-        made.add(whole.subset(rows), labels[rows], patients[rows])
-    return made
+@pytest.fixture(scope="module")
+def tally_of(from_scores):
+    def tally(scores, labels, patients, *, portions=1, order=None, **options):
+        made = ConceptTally(scores.shape[1], 3, **options)
+        order = np.arange(len(scores)) if order is None else order
+        whole = from_scores(scores)
+        for rows in np.array_split(order, portions):
+            made.add(whole.subset(rows), labels[rows], patients[rows])
+        return made
+
+    return tally
 
 
 def plain_references(scores, labels, patients, *, max_references, per_patient, per_class):
@@ -40,7 +43,7 @@ def plain_references(scores, labels, patients, *, max_references, per_patient, p
     return chosen
 
 
-def test_figures_by_hand():
+def test_figures_by_hand(codes_of):
     f = np.zeros((4, 3, 3))  # CLS and two patches
     f[0, 1:, 0], f[1, 1, 0], f[2, 0, 0] = [1.0, 3.0], 2.0, 8.0
     f[3, 2, 1] = 4e-4
@@ -62,7 +65,7 @@ def test_figures_by_hand():
     assert with_cls.statistics().mean_activation[0] == pytest.approx((4 + 2 + 8) / 3 / 3)
 
 
-def test_no_image_and_no_activation_give_zeros():
+def test_no_image_and_no_activation_give_zeros(from_scores):
     tally = ConceptTally(5, 3)
     for _ in range(2):
         found = tally.statistics()
@@ -75,7 +78,9 @@ def test_no_image_and_no_activation_give_zeros():
 
 
 @given(st.integers(1, 5), st.integers(0, 3), st.integers(0, 4), st.integers(0, 10_000), st.integers(1, 60))
-def test_references_are_those_of_a_plain_walk(max_references, per_patient, per_class, seed, n_images):
+def test_references_are_those_of_a_plain_walk(
+    tally_of, max_references, per_patient, per_class, seed, n_images
+):
     scores, labels, patients = cohort(n_images, seed=seed)
     caps = {"max_references": max_references, "per_patient": per_patient, "per_class": per_class}
     order = np.random.default_rng(seed).permutation(n_images)
@@ -89,7 +94,7 @@ def test_references_are_those_of_a_plain_walk(max_references, per_patient, per_c
         assert (images[len(expected) :] == -1).all()
 
 
-def test_candidates_that_are_sorted_out_early_change_no_reference(monkeypatch):
+def test_candidates_that_are_sorted_out_early_change_no_reference(tally_of, monkeypatch):
     scores, labels, patients = cohort(3000, seed=5)
     monkeypatch.setattr(module, "_ROOM", 1)
     tally = tally_of(scores, labels, patients, portions=100, max_references=4, per_class=2)
@@ -103,7 +108,7 @@ def test_candidates_that_are_sorted_out_early_change_no_reference(monkeypatch):
 
 @settings(max_examples=15)
 @given(st.integers(0, 10_000), st.integers(1, 9))
-def test_order_portions_saving_and_merging_change_not_a_bit(seed, portions):
+def test_order_portions_saving_and_merging_change_not_a_bit(tally_of, seed, portions):
     scores, labels, patients = cohort(seed=seed)
     scores = scores * np.random.default_rng(seed).lognormal(sigma=3, size=scores.shape)
     whole = tally_of(scores, labels, patients)
@@ -118,7 +123,7 @@ def test_order_portions_saving_and_merging_change_not_a_bit(seed, portions):
             assert np.array_equal(array, other.to_arrays()[name]), name
 
 
-def test_sums_are_exact_where_floats_would_lose_them():
+def test_sums_are_exact_where_floats_would_lose_them(from_scores):
     scores = np.ones((3001, 1), np.float32)
     scores[0] = 2.0**20
     scores[1:] = 2.0**-34
@@ -128,7 +133,7 @@ def test_sums_are_exact_where_floats_would_lose_them():
     assert (int(tally.high[0]), int(tally.low[0])) == (2**36, 3000 * 2**30)
 
 
-def test_shares_of_classes_are_not_thinned_by_the_cap_per_class():
+def test_shares_of_classes_are_not_thinned_by_the_cap_per_class(tally_of):
     scores = np.full((40, 1), 0.25)
     scores[:20] = 1.0
     labels = np.repeat([0, 1], 20)
@@ -138,14 +143,14 @@ def test_shares_of_classes_are_not_thinned_by_the_cap_per_class():
     assert (labels[tally.references().images[0]] == 0).sum() == 8
 
 
-def test_images_of_unknown_class_are_references_without_a_share():
+def test_images_of_unknown_class_are_references_without_a_share(tally_of):
     scores, patients = np.array([[2.0], [1.0]]), NAMES[:2]
     tally = tally_of(scores, np.array([-1, 2]), patients)
     assert tally.references().images[0, :2].tolist() == [0, 1]
     assert tally.statistics().class_shares[0].tolist() == [0.0, 0.0, 1.0]
 
 
-def test_the_patch_of_a_reference_is_that_of_the_peak():
+def test_the_patch_of_a_reference_is_that_of_the_peak(codes_of):
     f = np.zeros((1, 5, 2))
     f[0, 3, 0], f[0, 0, 1] = 1.0, 1.0
     tally = ConceptTally(2, 1, with_cls=True)
@@ -153,7 +158,7 @@ def test_the_patch_of_a_reference_is_that_of_the_peak():
     assert tally.references().patches[:, 0].tolist() == [2, -1]
 
 
-def test_what_does_not_belong_is_refused():
+def test_what_does_not_belong_is_refused(from_scores):
     codes, names = from_scores(np.ones((2, 3))), NAMES[:2]
     with pytest.raises(DataError, match="do not belong"):
         ConceptTally(4, 1).add(codes, np.zeros(2, int), names)

@@ -172,6 +172,9 @@ class ImageCodes:
         DataError
             If the arrays do not belong together.
         """
+        names = {field.name for field in fields(cls)}
+        if set(arrays) != names:
+            raise DataError("these are no codes of images", seen=sorted(arrays), allowed=sorted(names))
         values = {name: array.item() if array.ndim == 0 else array for name, array in arrays.items()}
         codes = cls(**values)
         codes.require_sound()
