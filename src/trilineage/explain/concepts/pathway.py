@@ -21,7 +21,7 @@ from trilineage.models.sae.model import SparseAutoencoder
 Where = Literal["all", "patches", "cls", "active"]
 """Tokens in which a latent is set: all that are kept, only patches, only the class token, or those it is active in."""
 
-_PAIRS_AT_ONCE = 8192
+_PAIRS_AT_ONCE, _FORWARDS_AT_ONCE = 8192, 16
 
 
 @runtime_checkable
@@ -350,16 +350,23 @@ class _Watch:
         rank = np.full(codes.n_latents, len(active))
         rank[active[np.argsort(-order[active], kind="stable")]] = np.arange(len(active))
         rank_of_pair = torch.as_tensor(rank, device=codes.values.device)[codes.latents.long()]
-        off = [self._probability(codes, rank_of_pair < count) for count in counts]
-        on = [self._probability(codes, rank_of_pair >= count) for count in counts]
-        return np.array([off, on])
+        off = [self._difference(codes, rank_of_pair < count) for count in counts]
+        on = [self._difference(codes, rank_of_pair >= count) for count in counts]
+        return self._probabilities(torch.cat(off + on)).reshape(2, len(counts))
 
-    def _probability(self, codes: SparseCodes, is_off: Tensor) -> float:
-        """Return the probability of the target while some pairs are off."""
-        gone = SparseCodes(
-            codes.indptr, codes.latents, torch.where(is_off, -codes.values, 0.0), codes.n_latents
-        )
+    def _difference(self, codes: SparseCodes, is_off: Tensor) -> Float[Tensor, "1 token width"]:
+        """Return what is added to the tokens when some pairs are switched off."""
+        gone = torch.where(is_off, -codes.values, 0.0)
         zero = torch.zeros_like(self.sae.decoder_bias)
-        difference = decode(gone, self.sae.decoder_weight, zero)[None]
-        log_p = _decide(self.classifier, self.encoder, self.pixels[None], difference)
-        return float(self.targets.probability(torch.from_numpy(log_p))[0, 0])
+        changed = SparseCodes(codes.indptr, codes.latents, gone, codes.n_latents)
+        return decode(changed, self.sae.decoder_weight, zero)[None]
+
+    def _probabilities(self, differences: Float[Tensor, "step token width"]) -> Float[np.ndarray, " step"]:
+        """Return the probability of the target after each difference."""
+        found = []
+        for chunk in differences.split(_FORWARDS_AT_ONCE):
+            pixels = self.pixels.expand(len(chunk), -1, -1, -1)
+            log_p = torch.from_numpy(_decide(self.classifier, self.encoder, pixels, chunk))
+            same = self.targets.take(np.zeros(len(chunk), np.int64))
+            found.append(same.probability(log_p)[:, 0].numpy())
+        return np.concatenate(found)
