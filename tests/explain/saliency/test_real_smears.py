@@ -8,8 +8,8 @@ import torch
 
 from trilineage.data.images.decoding import decode, decode_sized
 from trilineage.data.regions import box_mask, fit_mask, mask_files, read_boxes, read_mask, read_voc
+from trilineage.evaluation.localisation import localisation, region_shares
 from trilineage.explain.faithfulness import perturbation_curves, random_maps
-from trilineage.explain.saliency.localisation import localisation, region_shares
 from trilineage.explain.saliency.targets import NodeTarget, Targets
 
 SHAPE = (96, 96)

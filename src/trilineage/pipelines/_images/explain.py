@@ -20,11 +20,11 @@ from trilineage.data.images.table import ImageTable
 from trilineage.data.taxonomy import Taxonomy
 from trilineage.evaluation.hierarchy.decoding import decode
 from trilineage.evaluation.hierarchy.temperatures import apply_node_temperatures
+from trilineage.evaluation.localisation import TOLERANCE, area_shares, localisation, region_shares
 from trilineage.evaluation.means import mean_scores
 from trilineage.evaluation.resampling import Scale
 from trilineage.explain.faithfulness import perturbation_curves, random_maps, randomisation_check
 from trilineage.explain.overlays import contact_sheet, png_bytes
-from trilineage.explain.saliency.localisation import TOLERANCE, area_shares, localisation, region_shares
 from trilineage.explain.saliency.maps import SaliencyMaps
 from trilineage.explain.saliency.methods import SaliencySettings, explain_images
 from trilineage.explain.saliency.targets import NodeTarget, Targets, path_targets, siblings
