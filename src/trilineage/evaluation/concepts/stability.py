@@ -242,12 +242,12 @@ def _keep_best(
     *,
     axis: int,
 ) -> None:
-    """Note the nearest of a block where it is nearer than what was seen before."""
-    place: Int[np.ndarray, " _"] = cosines.argmax(axis=axis)
-    nearest = np.take_along_axis(cosines, np.expand_dims(place, axis), axis).squeeze(axis)
-    is_nearer = nearest > best[own]
-    best[own] = np.where(is_nearer, nearest, best[own])
-    partner[own] = np.where(is_nearer, place + other.start, partner[own])
+    """Note the nearest of a block where it is nearer than what was seen before; its place is looked for only there."""
+    nearest = cosines.max(axis=axis)
+    nearer = np.flatnonzero(nearest > best[own])
+    place: Int[np.ndarray, " _"] = cosines.take(nearer, axis=1 - axis).argmax(axis=axis)
+    best[nearer + own.start] = nearest[nearer]
+    partner[nearer + own.start] = place + other.start
 
 
 def _inverse_lengths(rows: Float[np.ndarray, "_ _"]) -> Float32[np.ndarray, " _"]:
