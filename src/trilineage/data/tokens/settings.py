@@ -19,8 +19,8 @@ class TokenSettings(Settings):
     """Where tokens lie and how they are mixed: images come in sequential chunks, tokens from several chunks at once."""
 
     folder: str = ""
-    """Folder of extracted tokens (`trilineage concepts tokens`), which must be those of these images; what is missing is
-    extracted to it. Empty: the Run's own folder, until it is finished."""
+    """Folder of extracted tokens (`trilineage concepts tokens`), which must be those of these images; what is missing
+    is extracted to it. Empty: the Run's own folder, until it is finished."""
     live: bool = False
     """Whether tokens are made on the fly in every pass instead, without a disk."""
     images_per_shard: int = Field(default=512, ge=1)

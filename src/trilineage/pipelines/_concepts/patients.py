@@ -1,0 +1,72 @@
+"""Patients as barcodes of concepts: made, kept, classified, and searched for what marks each disease."""
+
+import logging
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from trilineage.core.artifacts import Run
+from trilineage.core.files import atomic_path
+from trilineage.data.barcodes.barcode import Barcodes
+from trilineage.data.barcodes.files import write_barcodes
+from trilineage.data.codes.image_codes import ImageCodes
+from trilineage.data.codes.store import CodeSource
+from trilineage.data.cohort import Cohort
+from trilineage.evaluation.barcodes.make import BarcodeTally
+from trilineage.pipelines._concepts.material import UNLABELLED
+
+BARCODES = "barcodes.h5ad"
+
+logger = logging.getLogger(__name__)
+
+
+class PatientRows(NamedTuple):
+    """The patients of a cohort in the order of their barcodes."""
+
+    names: np.ndarray
+    """Patients (str), sorted."""
+    rows: Int[np.ndarray, " image"]
+    """Row of the patient of each image."""
+    labels: np.ndarray | None
+    """Label of each (str), "" where it has none; None where patients carry several."""
+    sites: np.ndarray | None
+    """Site of each (str); None where unknown or several."""
+
+
+def patient_rows(cohort: Cohort) -> PatientRows:
+    """Return the patients with what all their images share."""
+    names, rows = cohort.patient_names, cohort.patient_codes
+    labels = _shared(np.where(cohort.labels == UNLABELLED, "", cohort.labels), rows, len(names))
+    sites = None if cohort.sites is None else _shared(cohort.sites, rows, len(names))
+    return PatientRows(names, rows, labels, sites)
+
+
+def make_barcodes(codes: ImageCodes, source: CodeSource, cohort: Cohort, *, uses_cls: bool) -> Barcodes:
+    """Return the barcode of each patient, the mean over its images."""
+    patients = patient_rows(cohort)
+    tally = BarcodeTally(patients.names, codes.n_latents, tau=codes.tau, uses_cls=uses_cls and codes.has_cls)
+    tally.add(codes, patients.rows[codes.positions])
+    return tally.barcodes(
+        labels=patients.labels,
+        sites=patients.sites,
+        dictionary_key=source.dictionary_key,
+        encoder_key=source.encoder_key,
+    )
+
+
+def keep_barcodes(run: Run, barcodes: Barcodes) -> None:
+    """Write barcodes to a Run."""
+    with atomic_path(run.path / BARCODES) as temporary:
+        write_barcodes(temporary, barcodes)
+    run.register(BARCODES)
+
+
+def _shared(values: np.ndarray, rows: np.ndarray, n_patients: int) -> np.ndarray | None:
+    """Return the value that all images of each patient share, or None if one patient has several."""
+    pairs = np.unique(np.stack([rows.astype(str), values.astype(str)], axis=1), axis=0)
+    if len(pairs) > n_patients:
+        return None
+    found = np.full(n_patients, "", dtype=values.astype(str).dtype)
+    found[pairs[:, 0].astype(np.int64)] = pairs[:, 1]
+    return found

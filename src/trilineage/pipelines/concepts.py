@@ -1,0 +1,101 @@
+"""The concepts recipe: from the tokens of a cell to concepts one can look at, and to the barcode of a patient.
+
+Read from top to bottom. The modules it uses, in the order of the work:
+
+    _concepts.config                    every option, with defaults
+    data.images.open, data.cohort, data.splits      images, patients, and a split that cannot leak
+    _concepts.material                  the three above, joined
+    models.encoder, models.extraction, data.tokens  tokens of a frozen network, on disk or on the fly
+    _concepts.tokens                    the tokens of a cohort
+    models.sae, training.objectives.sae, training.loop      the sparse autoencoder and the one loop
+    _concepts.dictionary                autoencoders, trained or brought along
+    models.sae.controls, models.sae.encode_images, data.codes
+    _concepts.coding                    codes of all images, under the autoencoder and its controls
+    evaluation.sae, evaluation.concepts reconstruction, statistics, tests
+    _concepts.testing, _concepts.verdicts           which latents are concepts
+    evaluation.barcodes, data.barcodes  patients as barcodes
+    _concepts.patients                  barcodes, subtypes, what marks a disease
+    core.artifacts                      the Run
+    _concepts.store                     what is written to the Run, and read back
+
+References
+----------
+Dasdelen et al. 2025, CytoSAE (MICCAI, arXiv 2507.12464), built on Lim et al. 2025, PatchSAE (ICLR, arXiv 2412.05276).
+Here barcodes are divided by the number of images, explained variance is about the mean token, latents are tested on
+patients held out, and every figure stands beside that of raw neurons, principal components and a random dictionary.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+
+from trilineage.core.artifacts import Run
+from trilineage.models.encoder import build_encoder
+from trilineage.pipelines._concepts.coding import dictionaries, encode_cohort
+from trilineage.pipelines._concepts.config import Config
+from trilineage.pipelines._concepts.dictionary import make_dictionaries
+from trilineage.pipelines._concepts.material import describe_material, gather
+from trilineage.pipelines._concepts.results import write_results
+from trilineage.pipelines._concepts.store import open_run, write_dictionary, write_source
+from trilineage.pipelines._concepts.tokens import describe_tokens, open_tokens, remove_own
+from trilineage.pipelines._regions import Regions
+from trilineage.training.distributed import main_process_first
+from trilineage.training.place import choose_place
+
+__all__ = ["Config", "Regions", "fit"]
+
+logger = logging.getLogger(__name__)
+
+
+def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: bool = False) -> Run:
+    """Learn concepts from the tokens of images, test them on patients held out, and make barcodes of patients.
+
+    Parameters
+    ----------
+    config
+        All options; see `Config`.
+    out
+        Folder of the Run. If it holds an unfinished Run of the same configuration, work goes on where it stopped;
+        a finished one is returned as it is.
+    device
+        `auto`, `cpu`, `cuda` or `cuda:N`.
+    overwrite
+        Remove a Run that is there.
+
+    Raises
+    ------
+    DataError, LeakageError, ConfigError, ArtifactError
+        As the parts; nothing that was finished is lost.
+    Interrupted
+        On SIGTERM or Ctrl-C: shards, checkpoints and codes that are written stay.
+    """
+    material = gather(config)
+    encoder = build_encoder(config.encoder, config.data.shape)
+    place = choose_place(config.seed, device)
+    run = open_run(config, material, Path(out), place=place, overwrite=overwrite)
+    if run.is_complete:
+        logger.info("%s is complete; nothing to do", run.path)
+        return run
+    place = place.of_run(run)
+    reader = open_tokens(run, material, encoder, config, place)
+    found = make_dictionaries(reader, material, config, place.stage("dictionary"))
+    with main_process_first(place.processes):
+        if place.processes.is_main:
+            run.write_json("cohort.json", describe_material(material))
+            write_source(run, reader.source, describe_tokens(reader, config))
+            write_dictionary(run, found.first)
+            run.write_json("history.json", {"holdout": found.history})
+            subjects = dictionaries(found.first, reader, material, config, place)
+            write_results(
+                run,
+                material,
+                encode_cohort(run, subjects, reader, config, place),
+                found,
+                reader,
+                config,
+                place,
+            )
+            run.finish()
+            remove_own(run, config)
+            shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
+    return Run.open(run.path)
