@@ -74,6 +74,26 @@ class PatientClassifier(nn.Module):
         return values
 
 
+class FlatHead(nn.Module):
+    """Log-probabilities of classes that stand side by side, as a head gives those of the nodes of a tree.
+
+    Parameters
+    ----------
+    d_in
+        Width of the features.
+    n_classes
+        Number of classes.
+    """
+
+    def __init__(self, d_in: int, n_classes: int):
+        super().__init__()
+        self.linear = nn.Linear(d_in, n_classes)
+
+    def node_log_probabilities(self, features: Float[Tensor, "patient d"]) -> Float[Tensor, "patient class"]:
+        """Return the logarithms of probabilities that sum to 1 over class."""
+        return torch.log_softmax(self.linear(features), dim=1)
+
+
 def softmax_by_patient(
     scores: Float[Tensor, " image"], patients: Int[Tensor, " image"], n_patients: int
 ) -> Float[Tensor, " image"]:
