@@ -31,16 +31,16 @@ from pathlib import Path
 
 from trilineage.core.artifacts import Run
 from trilineage.models.encoder import build_encoder
-from trilineage.pipelines._concepts.coding import dictionaries, encode_cohort
+from trilineage.pipelines._concepts.coding import MODEL, encode_cohort, make_controls
 from trilineage.pipelines._concepts.config import Config
 from trilineage.pipelines._concepts.dictionary import make_dictionaries
 from trilineage.pipelines._concepts.material import describe_material, gather
-from trilineage.pipelines._concepts.results import write_results
+from trilineage.pipelines._concepts.results import Fitted, write_results
 from trilineage.pipelines._concepts.store import open_run, write_dictionary, write_source
 from trilineage.pipelines._concepts.tokens import describe_tokens, open_tokens, remove_own
 from trilineage.pipelines._regions import Regions
 from trilineage.training.distributed import main_process_first
-from trilineage.training.place import choose_place
+from trilineage.training.place import Place, choose_place
 
 __all__ = ["Config", "Regions", "fit"]
 
@@ -85,17 +85,21 @@ def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: boo
             write_source(run, reader.source, describe_tokens(reader, config))
             write_dictionary(run, found.first)
             run.write_json("history.json", {"holdout": found.history})
-            subjects = dictionaries(found.first, reader, material, config, place)
-            write_results(
-                run,
-                material,
-                encode_cohort(run, subjects, reader, config, place),
-                found,
-                reader,
-                config,
-                place,
-            )
+            _examine(run, Fitted(material, reader, encoder, found), config, place)
             run.finish()
             remove_own(run, config)
             shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
     return Run.open(run.path)
+
+
+def _examine(run: Run, fitted: Fitted, config: Config, place: Place) -> None:
+    """Encode all images under the autoencoder and its controls, and find out what there is to know."""
+    first = fitted.dictionaries.first
+    controls, twins = (
+        make_controls(first, fitted.reader, fitted.material, config, name=name)
+        for name in ("controls", "twins")
+    )
+    subjects = {MODEL: first, **controls}
+    others = {MODEL: fitted.dictionaries.members[1:]} | {name: [twin] for name, twin in twins.items()}
+    coded = encode_cohort(run, subjects, fitted.reader, config, place)
+    write_results(run, fitted, coded, others, config, place)

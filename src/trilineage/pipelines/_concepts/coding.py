@@ -42,19 +42,20 @@ class Coded(NamedTuple):
         return ImageCodes.concatenate(list(self.store.iterate()))
 
 
-def dictionaries(
-    first: SparseAutoencoder, reader: TokenReader, material: Material, config: Config, place: Place
+def make_controls(
+    first: SparseAutoencoder, reader: TokenReader, material: Material, config: Config, *, name: str
 ) -> dict[str, SparseAutoencoder]:
-    """Return the autoencoder and its controls by subject; the controls see a sample of the training tokens."""
+    """Return the controls of an autoencoder by subject, made from a sample of the training tokens; `name` draws it."""
     tokens = ShuffledTokens(reader, material.split.positions("train"), **config.tokens.shuffling())
-    sample = torch.from_numpy(tokens.sample(_N_CONTROL_TOKENS, seed=derive_seed(config.seed, "controls")))
+    seed = derive_seed(config.seed, name)
+    sample = torch.from_numpy(tokens.sample(_N_CONTROL_TOKENS, seed=seed))
     makers: Mapping[str, Callable[[], SparseAutoencoder]] = {
         "neurons": lambda: neurons(sample),
         "components": lambda: components(sample),
-        "random": lambda: random_sae(first.cpu(), sample, seed=config.seed),
+        "random": lambda: random_sae(first, sample, seed=seed),
     }
-    controls = {SUBJECTS[name]: makers[name]() for name in config.concepts.controls}
-    return {name: member.to(place.device) for name, member in {MODEL: first, **controls}.items()}
+    place = first.decoder_weight.device
+    return {SUBJECTS[control]: makers[control]().to(place) for control in config.concepts.controls}
 
 
 def encode_cohort(
