@@ -115,12 +115,12 @@ def associate(
     Areas are exact, ties and the zeros of silent images included, at the cost of the non-zeros only. Standard errors
     are those of Obuchowski (1997) for clustered data, which are DeLong's where each patient has one image.
 
-    The p-value is that of a rank-sum score, U = sum over images of (label - its mean) x (rank - its mean), against a
-    t distribution with patients - 2 degrees of freedom. Its null variance is the larger of two: the sum over patients
-    of their squared contributions, which no lucky few patients can make small, and the permutation variance of the
-    rank sum with labels that correlate inside a patient as they do in the data (`label_correlation`), which holds
-    where a rare latent misses a rare target. Obuchowski's own variance is 0 for a perfect split of a few patients,
-    which says nothing about chance.
+    The p-value is the larger of two, of a rank-sum score: U = sum over images of (label - its mean) x (rank - its
+    mean), against t with patients - 2 degrees of freedom. One takes each patient's part of U as one observation (a
+    one-sample t test), which no lucky few patients can make small. The other takes the permutation variance of U, with
+    labels that correlate inside a patient as they do in the data (`label_correlation`); it holds where a rare latent
+    misses a rare target, and with one image per patient it is the test of Mann and Whitney. Together they err on the
+    careful side. Obuchowski's own variance is 0 for a perfect split of a few patients, which says nothing about chance.
 
     Parameters
     ----------
@@ -274,10 +274,18 @@ def _p_values(
     correlation = np.array([label_correlation(target) for target in sides.transpose(2, 1, 0)])
     alone, together = spreads[:, :1] * (total / max(total - 1.0, 1.0)), spreads[:, 1:] * widened
     permuted = (m * n / total**2) * ((1.0 - correlation) * alone + correlation * together)
-    variance = np.maximum(score_variance * widened, permuted)
-    score = np.abs(auroc - 0.5) * (m * n)
-    deviate = np.divide(score, np.sqrt(variance), out=np.zeros_like(score), where=variance > 0)
+    score = np.square((auroc - 0.5) * (m * n))
+    over_patients = _ratio((n_patients - 1.0) * score, np.maximum(n_patients * score_variance - score, 0.0))
+    deviate = np.sqrt(np.minimum(over_patients, _ratio(score, permuted)))
     return np.minimum(2.0 * t.sf(deviate, n_patients - 2), 1.0)
+
+
+def _ratio(
+    above: Float64[np.ndarray, "latent target"], below: Float64[np.ndarray, "latent target"]
+) -> Float64[np.ndarray, "latent target"]:
+    """Divide; 0 over 0 is 0, for a latent that is the same everywhere, and all else over 0 is infinite."""
+    infinite = np.where(above > 0, np.inf, 0.0)
+    return np.divide(above, below, out=infinite, where=below > 0)
 
 
 # ---- what comes in --------------------------------------------------------------------------------------------------
