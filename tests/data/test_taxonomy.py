@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trilineage.core.errors import LabelError, NewerVersionError, TaxonomyError
+from trilineage.data.sources.aml_hehr import BAGS
 from trilineage.data.taxonomy import UNKNOWN, Taxonomy, load_taxonomy, shipped_taxonomies
 
 LEAVES = ("normal", "reactive", "ALL", "AML", "APML", "CLL", "CML")
@@ -153,6 +154,14 @@ def test_what_ships_reads_back_what_it_writes(name):
     taxonomy = load_taxonomy(name)
     assert taxonomy.name == name
     assert Taxonomy.from_toml(taxonomy.to_toml()) == taxonomy
+
+
+def test_the_subtypes_of_aml_stand_below_it_beside_healthy_donors():
+    tree = load_taxonomy("aml_subtypes")
+    assert tree.leaves == ("control", "CBFB::MYH11", "NPM1", "PML::RARA", "RUNX1::RUNX1T1")
+    for names, label_map in ((BAGS, "aml_hehr"), (("CBFB-MYH11", "npm1", "APL", "t(8;21)", "normal"), None)):
+        assert [tree.resolve(name, label_map) for name in names] == [*tree.leaves[1:], "control"]
+    assert tree.cost.max() == tree.cost[tree.index("PML::RARA"), tree.index("control")]
 
 
 def test_a_taxonomy_is_read_from_any_file(tmp_path, leukemia):

@@ -142,11 +142,15 @@ def simulate_smears(
     ],
     config: options.Config = None,
     assignments: options.Set = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="`aml`: genetic subtypes of AML with planted signs, and healthy donors."),
+    ] = None,
 ) -> None:
     """Draw blood smears of patients with seven diagnoses, with masks and the truth beside the images."""
-    from trilineage.data.simulate.smears.settings import SmearSettings
+    from trilineage.data.simulate.smears.settings import SmearSettings, preset_options
     from trilineage.data.simulate.smears.write import simulate_to_folder
 
-    settings = options.configured(SmearSettings, config, assignments)
+    settings = options.configured(SmearSettings, config, [*preset_options(preset), *(assignments or ())])
     simulate_to_folder(settings, out)
     typer.echo(f"Images, manifest.csv, masks and truth: {out}")

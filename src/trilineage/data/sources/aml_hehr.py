@@ -60,7 +60,7 @@ SOURCE = Source(
     citation="Hehr M, Sadafi A, Matek C, et al. Explainable AI identifies diagnostic cells of genetic AML subtypes. "
     "PLOS Digital Health 2:e0000187 (2023); data: The Cancer Imaging Archive, doi:10.7937/6PPE-4020",
     patients="named",
-    taxonomies=("leukemia",),
+    taxonomies=("leukemia", "aml_subtypes"),
     layout=_LAYOUT,
     list_images=list_images,
     how_to_get="Download with IBM Aspera Connect from the homepage and unpack.",

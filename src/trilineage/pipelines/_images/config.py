@@ -31,7 +31,8 @@ class Config(Settings):
     data: ImageDataSettings = ImageDataSettings(size=96)
     """The images and how to read them."""
     taxonomy: str = "leukemia"
-    """A TOML file, or one that ships: `leukemia`, `leukemia_apml_under_aml`, `white_cells`, `lymphoid_myeloid`."""
+    """A TOML file, or one that ships: `leukemia`, `leukemia_apml_under_aml`, `aml_subtypes`, `white_cells`,
+    `lymphoid_myeloid`."""
     label_map: str = ""
     """Label map of the taxonomy that translates the labels of this data set; empty: names and synonyms only."""
     leaves: tuple[str, ...] = ()

@@ -356,13 +356,30 @@ CELL_TYPES = (
         granule_um=(0.32, 0.03),
         irregularity=(0.5, 0.2),
     ),
+    _cell_type(
+        "monoblast",
+        "indented",
+        "dust",
+        diameter_um=(17.2, 1.3),
+        nc_ratio=(0.62, 0.05),
+        chromatin=(0.16, 0.06),
+        n_nucleoli=(1.6, 0.5),
+        basophilia=(0.44, 0.08),
+        eosinophilia=(0.06, 0.03),
+        granule_density=(0.7, 0.3),
+        granule_um=(0.22, 0.02),
+        n_vacuoles=(0.8, 0.4),
+        irregularity=(0.35, 0.1),
+        nucleus_irregularity=(0.35, 0.12),
+        eccentricity=(0.3, 0.15),
+    ),
 )
-"""Kinds of cells that can be drawn in the middle of an image."""
+"""Kinds of cells that can be drawn in the middle of an image; new ones go last, where they change no stream."""
 
 NAMES = tuple(cell_type.name for cell_type in CELL_TYPES)
 """Their names, in the order of every array of shares."""
 
-BLASTS = ("myeloblast", "lymphoblast", "atypical_promyelocyte")
+BLASTS = ("myeloblast", "lymphoblast", "atypical_promyelocyte", "monoblast")
 """Types that count as blasts or their equivalents in a patient's blast share."""
 
 UNNAMED = ("smudge_cell",)

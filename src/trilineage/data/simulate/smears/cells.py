@@ -14,7 +14,7 @@ from trilineage.data.simulate.smears.marks import (
     rod_marks,
     vacuole_marks,
 )
-from trilineage.data.simulate.smears.nuclei import Nucleus, draw_nucleus
+from trilineage.data.simulate.smears.nuclei import Nucleus, draw_nucleus, middle_of
 from trilineage.data.simulate.smears.patients import PatientTraits
 
 N_DIRECTIONS = 96
@@ -23,7 +23,24 @@ N_DIRECTIONS = 96
 _SPREADS = np.stack([cell_type.spreads() for cell_type in CELL_TYPES])
 _PLACE = {name: place for place, name in enumerate(ATTRIBUTES)}
 _HUGS_RED_CELLS = ("reactive_lymphocyte",)
-_DARK_EDGE = {"reactive_lymphocyte": 0.75, "myeloblast": 0.3, "lymphoblast": 0.25, "promyelocyte": 0.2}
+_DARK_EDGE = {
+    "reactive_lymphocyte": 0.75,
+    "myeloblast": 0.3,
+    "lymphoblast": 0.25,
+    "promyelocyte": 0.2,
+    "monoblast": 0.15,
+}
+
+
+class Planted(NamedTuple):
+    """A concept that was planted into a cell."""
+
+    concept: str
+    """Its name."""
+    notches: Float[np.ndarray, "notch 6"]
+    """Capsules cut out of the nucleus."""
+    marks: Float[np.ndarray, "mark 11"]
+    """Marks laid over those of the cell."""
 
 
 class WhiteCell(NamedTuple):
@@ -43,11 +60,39 @@ class WhiteCell(NamedTuple):
     """Granules and the like around the middle of the cell, as `paint_marks` takes them."""
     hugs_red_cells: bool
     """Whether red cells dent it."""
+    planted: tuple[Planted, ...] = ()
+    """Concepts, in the order in which they are painted; all else is as it is without them."""
 
     @property
     def reach_um(self) -> float:
         """Largest radius."""
         return float(self.outline.max())
+
+    @property
+    def area_um2(self) -> float:
+        """Area of the cell."""
+        return float(np.pi * np.mean(self.outline**2))
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """Names of the planted concepts."""
+        return tuple(one.concept for one in self.planted)
+
+    @property
+    def carved_nucleus(self) -> Nucleus:
+        """Nucleus less what planted concepts cut out of it."""
+        notches = [self.nucleus.notches, *(one.notches for one in self.planted)]
+        return self.nucleus._replace(notches=np.concatenate(notches))
+
+    @property
+    def nucleus_um(self) -> float:
+        """Radius of a disc of the nucleus's area."""
+        return float(np.sqrt(self.attributes[_PLACE["nc_ratio"]] * self.area_um2 / np.pi))
+
+    @property
+    def nucleus_centre(self) -> Float[np.ndarray, " 2"]:
+        """Middle of the nucleus, from the middle of the cell."""
+        return middle_of(self.nucleus.bones)
 
     @property
     def name(self) -> str:

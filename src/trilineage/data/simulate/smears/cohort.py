@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from trilineage.core.progress import progress
 from trilineage.data.simulate.smears.cell_types import ATTRIBUTES, UNNAMED
+from trilineage.data.simulate.smears.concepts import column_of
 from trilineage.data.simulate.smears.patients import (
     PatientTraits,
     SmearPatient,
@@ -33,6 +34,16 @@ PATIENT_COLUMNS = ("patient", "diagnosis", "presentation", "site", "n_images", "
 """Columns of the table of patients."""
 
 
+def object_columns(settings: SmearSettings) -> tuple[str, ...]:
+    """Return the columns of the table of labelled objects, last whether each concept was planted."""
+    return (*OBJECT_COLUMNS, *map(column_of, settings.concepts))
+
+
+def patient_columns(settings: SmearSettings) -> tuple[str, ...]:
+    """Return the columns of the table of patients, last the share of cells with each concept among its carriers."""
+    return (*PATIENT_COLUMNS, *(f"share_{name}" for name in settings.concepts))
+
+
 @dataclass(frozen=True)
 class SmearCohort:
     """Images with everything that is known about them."""
@@ -43,12 +54,14 @@ class SmearCohort:
     """Colours as a reader of the files sees them, compression included."""
     codes: UInt8[np.ndarray, "image size size"]
     """What each pixel shows: position in `render.CODES`."""
+    planted: Bool[np.ndarray, "image concept size size"]
+    """Where each concept of `settings.concepts` was planted."""
     images: pd.DataFrame
     """One row per image: `IMAGE_COLUMNS`."""
     objects: pd.DataFrame
-    """One row per labelled object: `OBJECT_COLUMNS`. Of images of one cell, in the order of the images."""
+    """One row per labelled object: `object_columns`. Of images of one cell, in the order of the images."""
     patients: pd.DataFrame
-    """One row per patient: `PATIENT_COLUMNS`."""
+    """One row per patient: `patient_columns`."""
 
 
 def simulate_smears(settings: SmearSettings, patients: Sequence[SmearPatient] | None = None) -> SmearCohort:
@@ -78,12 +91,13 @@ def simulate_smears(settings: SmearSettings, patients: Sequence[SmearPatient] | 
     >>> set_quiet(False)
     """
     drawn = [draw_patient(settings, patient) for patient in all_patients(settings, patients)]
-    pixels, codes, rows, objects = [], [], [], []
+    pixels, codes, planted, rows, objects = [], [], [], [], []
     with progress("rendering smears", len(drawn) * settings.n_images_per_patient, "images") as meter:
         for traits in drawn:
             for number, image in patient_images(settings, traits):
                 pixels.append(decode(encode(image.pixels, settings, traits.site)))
                 codes.append(image.codes)
+                planted.append(image.planted)
                 rows.append(image_row(settings, traits, number, image))
                 objects.extend(object_rows(settings, traits, number, image))
                 meter.advance()
@@ -91,8 +105,9 @@ def simulate_smears(settings: SmearSettings, patients: Sequence[SmearPatient] | 
         settings=settings,
         pixels=np.stack(pixels),
         codes=np.stack(codes),
+        planted=np.stack(planted),
         images=pd.DataFrame(rows, columns=list(IMAGE_COLUMNS)),
-        objects=pd.DataFrame(objects, columns=list(OBJECT_COLUMNS)),
+        objects=pd.DataFrame(objects, columns=list(object_columns(settings))),
         patients=pd.DataFrame([patient_row(settings, traits) for traits in drawn]),
     )
 
@@ -159,4 +174,5 @@ def patient_row(settings: SmearSettings, traits: PatientTraits) -> dict[str, obj
         "site": traits.site.name,
         "n_images": settings.n_images_per_patient,
         "blast_share": traits.blast_share,
+        **{f"share_{name}": traits.concepts.get(name, 0.0) for name in settings.concepts},
     }

@@ -1,7 +1,7 @@
 """What each diagnosis does to blood: its presentations, their mixtures of cell types and shifts of attributes."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -15,7 +15,17 @@ from trilineage.data.simulate.smears.cell_types import ATTRIBUTES, NAMES
 DIAGNOSES = ("normal", "reactive", "ALL", "AML", "APML", "CLL", "CML")
 """Leaves of the taxonomy `leukemia`, drawn by default."""
 
-SYNONYMS: Mapping[str, str] = {"healthy": "normal", "control": "normal", "APL": "APML"}
+AML_SUBTYPES = ("CBFB::MYH11", "NPM1", "PML::RARA", "RUNX1::RUNX1T1", "control")
+"""Genetic subtypes of AML with a sign of their own, and healthy donors."""
+
+SYNONYMS: Mapping[str, str] = {
+    "healthy": "normal",
+    "control": "normal",
+    "APL": "APML",
+    "CBFB_MYH11": "CBFB::MYH11",
+    "PML_RARA": "PML::RARA",
+    "RUNX1_RUNX1T1": "RUNX1::RUNX1T1",
+}
 """Other names, such as the simulated expression uses, by which patients of a list may be called."""
 
 
@@ -38,15 +48,18 @@ class Presentation(NamedTuple):
     """Factor on the number of platelets."""
     white_cells: float = 1.0
     """Factor on the number of white cells that lie beside the one in the middle."""
+    concepts: Mapping[str, float] = {}
+    """Share of the cells that can carry a planted concept which do, by the name of the concept."""
 
 
-def _read_presentations() -> tuple[Presentation, ...]:
+def _read_presentations() -> tuple[tuple[Presentation, ...], Presentation]:
     table = files("trilineage.data.simulate.smears") / "presentations.toml"
-    return tuple(Presentation(**row) for row in tomllib.loads(table.read_text("utf-8"))["presentation"])
+    values = tomllib.loads(table.read_text("utf-8"))
+    return tuple(Presentation(**row) for row in values["presentation"]), Presentation(**values["shared"])
 
 
-PRESENTATIONS = _read_presentations()
-"""Differential counts and shifts of `presentations.toml`."""
+PRESENTATIONS, SHARED_BLOOD = _read_presentations()
+"""Differential counts and shifts of `presentations.toml`, and the blood of everybody where it is shared."""
 
 KNOWN = tuple(dict.fromkeys(presentation.diagnosis for presentation in PRESENTATIONS))
 """Diagnoses that can be drawn."""
@@ -73,6 +86,19 @@ def canonical(diagnosis: str) -> str:
             remedy=nearest_remedy(diagnosis, (*KNOWN, *SYNONYMS)),
         )
     return name
+
+
+def concepts_of(diagnoses: Iterable[str]) -> tuple[str, ...]:
+    """Return the concepts that can be planted in the blood of any of these diagnoses, in the order of the table.
+
+    Examples
+    --------
+    >>> concepts_of(["control", "NPM1"])
+    ('cup_nucleus',)
+    """
+    names = {canonical(name) for name in diagnoses}
+    found = [presentation.concepts for presentation in PRESENTATIONS if presentation.diagnosis in names]
+    return tuple(dict.fromkeys(concept for concepts in found for concept in concepts))
 
 
 def presentation_of(diagnosis: str, uniform: float) -> Presentation:

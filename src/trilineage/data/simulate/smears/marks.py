@@ -40,6 +40,8 @@ GRANULES: Mapping[str, Granules] = {
         Granules("dust", 0.0, 0.04, 0.0, 0.22, False),
         Granules("eosinophilic", 0.7, 0.95, 0.0, 0.06, False),
         Granules("basophilic", 0.6, 0.0, 0.15, 1.05, True),
+        Granules("dark", 0.85, 0.05, 0.35, 1.25, False),
+        Granules("salmon", 0.85, 1.0, 0.0, 0.0, False),
         Granules("platelet", 0.0, 0.12, 0.0, 0.32, False, 0.35),
     )
 }

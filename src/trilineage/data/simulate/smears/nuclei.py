@@ -214,11 +214,16 @@ def _bent_back(bones: Bones) -> Bones:
     return result
 
 
+def middle_of(bones: Bones) -> Float[np.ndarray, " 2"]:
+    """Return the middle of capsules, the wide ends counting more."""
+    weights = np.concatenate([bones[:, 2], bones[:, 5]]) ** 2
+    middle: Float[np.ndarray, " 2"] = weights @ np.concatenate([bones[:, :2], bones[:, 3:5]]) / weights.sum()
+    return middle
+
+
 def _centred(shape: Nucleus) -> Nucleus:
     """Move the middle of the capsules to the origin."""
-    weights = np.concatenate([shape.bones[:, 2], shape.bones[:, 5]]) ** 2
-    points = np.concatenate([shape.bones[:, :2], shape.bones[:, 3:5]])
-    shift = np.tile([*(weights @ points / weights.sum()), 0.0], 2)
+    shift = np.tile([*middle_of(shape.bones), 0.0], 2)
     return shape._replace(bones=shape.bones - shift, notches=shape.notches - shift)
 
 

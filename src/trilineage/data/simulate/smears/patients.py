@@ -1,7 +1,7 @@
 """Patients: diagnosis, laboratory, differential count and traits of their own, each from a stream of its own."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,14 @@ from jaxtyping import Float
 from trilineage.core.errors import ConfigError
 from trilineage.core.seeding import derive_seed, generator
 from trilineage.data.simulate.smears.cell_types import ATTRIBUTES, BLASTS, CELL_TYPES, NAMES
-from trilineage.data.simulate.smears.diagnoses import canonical, mixture_of, presentation_of, shifts_of
+from trilineage.data.simulate.smears.diagnoses import (
+    SHARED_BLOOD,
+    canonical,
+    concepts_of,
+    mixture_of,
+    presentation_of,
+    shifts_of,
+)
 from trilineage.data.simulate.smears.settings import SmearSettings
 from trilineage.data.simulate.smears.stains import Site, draw_site
 
@@ -20,6 +27,10 @@ _SPREADS = np.stack([cell_type.spreads() for cell_type in CELL_TYPES])
 
 _ALIASES = (("patient", "donor_id"), ("diagnosis", "disease"))
 """Names of the columns of a list of patients."""
+
+
+_CONCENTRATION = 12.0
+"""Of the Beta distribution of a patient's share of cells with a concept: a share of .4 varies by .14."""
 
 
 class SmearPatient(NamedTuple):
@@ -60,6 +71,8 @@ class PatientTraits(NamedTuple):
     """Platelets per 1,000 square micrometres."""
     white_cells: float
     """Factor on the number of white cells beside the labelled one."""
+    concepts: Mapping[str, float] = {}
+    """Share of the cells that can carry a planted concept which do, by the name of the concept."""
 
     @property
     def blast_share(self) -> float:
@@ -104,7 +117,16 @@ def checked_patients(patients: Sequence[SmearPatient], settings: SmearSettings) 
             allowed=f"1 to {settings.n_sites}",
             remedy="set n_sites",
         )
-    return tuple(patient._replace(diagnosis=canonical(patient.diagnosis)) for patient in patients)
+    known = tuple(patient._replace(diagnosis=canonical(patient.diagnosis)) for patient in patients)
+    untold = [patient for patient in known if set(concepts_of([patient.diagnosis])) - set(settings.concepts)]
+    if settings.planted and untold:
+        raise ConfigError(
+            "the truth has no column for the concepts of a patient",
+            seen=f"{untold[0].name}, {untold[0].diagnosis}",
+            allowed=f"diagnoses with planted concepts that `diagnoses` names too: {', '.join(settings.diagnoses)}",
+            remedy=f"add {untold[0].diagnosis} to `diagnoses`, or set planted=false",
+        )
+    return known
 
 
 def read_patients(path: Path | str) -> tuple[SmearPatient, ...]:
@@ -146,8 +168,9 @@ def draw_patient(settings: SmearSettings, patient: SmearPatient) -> PatientTrait
     """
     random = generator(settings.seed, "smears", "patient", patient.name)
     normal, presentation = presentation_of("normal", 0.0), presentation_of(patient.diagnosis, random.random())
+    blood = SHARED_BLOOD if settings.shared_mixture else presentation
     site = draw_site(settings, _site_of(settings, patient, random))
-    mixture = (1 - settings.signal) * mixture_of(normal) + settings.signal * mixture_of(presentation)
+    mixture = (1 - settings.signal) * mixture_of(normal) + settings.signal * mixture_of(blood)
     own = settings.patient_effect * _own_traits(settings, patient)
     dyes = np.exp(settings.stain_spread * random.standard_normal(4))
     red, diameter, habit, platelets, white = _background(settings, random)
@@ -158,14 +181,29 @@ def draw_patient(settings: SmearSettings, patient: SmearPatient) -> PatientTrait
         presentation=presentation.name if settings.signal > 0 else normal.name,
         site=site,
         shares=_dirichlet(settings.composition_concentration * mixture, settings, patient.name),
-        means=_MEANS + _SPREADS * (own + settings.signal * shifts_of(presentation)),
+        means=_MEANS + _SPREADS * (own + settings.signal * shifts_of(blood)),
         dyes=dyes,
-        red_cells=red * presentation.red_cells**shown,
+        red_cells=red * blood.red_cells**shown,
         red_cell_um=diameter,
         red_cell_habit=habit,
-        platelets=platelets * presentation.platelets**shown,
-        white_cells=white * presentation.white_cells**shown,
+        platelets=platelets * blood.platelets**shown,
+        white_cells=white * blood.white_cells**shown,
+        concepts=_planted_shares(settings, patient, presentation.concepts),
     )
+
+
+def _planted_shares(
+    settings: SmearSettings, patient: SmearPatient, typical: Mapping[str, float]
+) -> dict[str, float]:
+    """Draw a patient's own share of each concept around the typical one, from a Beta distribution."""
+    shares: dict[str, float] = {}
+    for name, share in typical.items() if settings.planted and settings.signal > 0 else ():
+        random, mean = (
+            generator(settings.seed, "smears", "share", name, patient.name),
+            settings.signal * share,
+        )
+        shares[name] = float(random.beta(_CONCENTRATION * mean, _CONCENTRATION * (1 - mean)))
+    return shares
 
 
 def _own_traits(settings: SmearSettings, patient: SmearPatient) -> Float[np.ndarray, "cell_type attribute"]:

@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.ndimage
-from jaxtyping import Float, Float32, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, Int32, Int64, UInt8
 from PIL import Image
 
 from trilineage.core.seeding import generator
 from trilineage.data.simulate.smears.camera_kernels import blur_and_bin, transmit, vote
 from trilineage.data.simulate.smears.cell_types import ATTRIBUTES, CELL_TYPES
 from trilineage.data.simulate.smears.cells import WhiteCell
+from trilineage.data.simulate.smears.concepts import column_of, with_concepts
 from trilineage.data.simulate.smears.paint_kernels import paint_marks, paint_red_cells, paint_white_cell
 from trilineage.data.simulate.smears.patients import PatientTraits
 from trilineage.data.simulate.smears.scene import NO_DISCS, Scene, draw_scene
@@ -33,6 +34,9 @@ BACKGROUND, RED_CELL, PLATELET, CYTOPLASM, NUCLEUS, NEIGHBOUR_CYTOPLASM, NEIGHBO
 
 _NOTHING = 15
 
+_SEEN = 0.05
+"""Amount of a dye by which a mark changes what is beneath it, to count as being there."""
+
 
 class SmearImage(NamedTuple):
     """One image with its truth."""
@@ -43,6 +47,8 @@ class SmearImage(NamedTuple):
     """Position in `CODES` of what each pixel shows."""
     owners: Int32[np.ndarray, "size size"]
     """Number of the object of each pixel; 0 is background."""
+    planted: Bool[np.ndarray, "concept size size"]
+    """Where each concept of the settings changed a labelled cell."""
     objects: list[dict[str, object]]
     """Truth of each labelled object: type, box, and, of white cells, areas and attributes."""
 
@@ -50,12 +56,14 @@ class SmearImage(NamedTuple):
 def render_image(settings: SmearSettings, traits: PatientTraits, number: int) -> SmearImage:
     """Draw image `number` of a patient; it depends on seed, patient and number, and on no other image."""
     random = generator(settings.seed, "smears", "image", traits.name, number)
-    scene = draw_scene(settings, traits, random)
+    scene = with_concepts(draw_scene(settings, traits, random), settings, traits, number)
     canvas = _Canvas(settings)
     canvas.paint(scene, settings)
     pixels = photograph(canvas.stains, settings, traits, random)
     codes, owners = vote(canvas.codes, canvas.owners, settings.canvas_factor)
-    return SmearImage(pixels, codes, owners, canvas.truth(scene, owners, settings))
+    is_cell = (codes == CYTOPLASM) | (codes == NUCLEUS)
+    planted = _binned(canvas.planted, settings.canvas_factor) & is_cell
+    return SmearImage(pixels, codes, owners, planted, canvas.truth(scene, owners, settings))
 
 
 def encode(pixels: UInt8[np.ndarray, "size size 3"], settings: SmearSettings, site: Site) -> bytes:
@@ -104,6 +112,8 @@ class _Canvas:
         self.stains = np.zeros((4, side, side), dtype=np.float32)
         self.codes = np.zeros((side, side), dtype=np.uint8)
         self.owners = np.zeros((side, side), dtype=np.int32)
+        self.concepts = settings.concepts
+        self.planted = np.zeros((len(self.concepts), side, side), dtype=bool)
         self.areas: dict[int, tuple[float, float]] = {}
 
     def paint(self, scene: Scene, settings: SmearSettings) -> None:
@@ -146,11 +156,31 @@ class _Canvas:
         marks_as: tuple[int, int, int],
     ) -> None:
         as_array, carvers = np.array(marks_as, dtype=np.int64), np.ascontiguousarray(carvers)
-        shape = (cell.outline, tuple(cell.nucleus), cell.look)
+        shape = (cell.outline, tuple(cell.carved_nucleus), cell.look)
         areas = paint_white_cell(self._layers(), centre, shape, carvers, self.step, as_array)
         self.areas[marks_as[2]] = areas
         shift = np.array([*centre, *centre, *[0.0] * 7])
         paint_marks(self._layers(), cell.marks + shift, self.step, as_array)
+        for one in cell.planted:
+            before, place = self.stains.copy(), self.concepts.index(one.concept)
+            paint_marks(self._layers(), one.marks + shift, self.step, as_array)
+            self.planted[place] |= np.abs(self.stains - before).max(axis=0) > _SEEN
+            if len(one.notches):
+                whole = (cell.outline, tuple(cell.nucleus), cell.look)
+                is_uncut = self._nucleus_if(centre, whole, carvers, as_array)
+                self.planted[place] |= is_uncut & (self.codes != marks_as[1])
+
+    def _nucleus_if(
+        self,
+        centre: Float[np.ndarray, " 2"],
+        shape: tuple[np.ndarray, tuple[object, ...], np.ndarray],
+        carvers: Float[np.ndarray, "disc 3"],
+        marks_as: Int64[np.ndarray, " 3"],
+    ) -> Bool[np.ndarray, "height width"]:
+        """Return where the nucleus of a cell would be, without painting it."""
+        layers = (self.stains.copy(), self.codes.copy(), self.owners.copy())
+        paint_white_cell(layers, centre, shape, carvers, self.step, marks_as)
+        return (layers[1] == marks_as[1]) & (layers[2] == marks_as[2])
 
     def _layers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.stains, self.codes, self.owners
@@ -167,6 +197,7 @@ class _Canvas:
             "nucleus_um2": nucleus,
             "nucleus": kind.nucleus,
             "granules": kind.granules,
+            **{column_of(name): name in cell.concepts for name in self.concepts},
         }
 
 
@@ -177,6 +208,14 @@ def _row(name: str, boxes: list[tuple[slice, slice] | None], owner: int) -> dict
         return {"cell_type": name, "x0": None, "y0": None, "x1": None, "y1": None}
     rows, columns = found
     return {"cell_type": name, "x0": columns.start, "y0": rows.start, "x1": columns.stop, "y1": rows.stop}
+
+
+def _binned(
+    planted: Bool[np.ndarray, "concept height width"], factor: int
+) -> Bool[np.ndarray, "concept size size"]:
+    """Return the pixels of the image that hold a planted pixel of the canvas."""
+    count, side = planted.shape[0], planted.shape[1] // factor
+    return np.any(planted.reshape(count, side, factor, side, factor), axis=(2, 4))
 
 
 def _is_whole(centre: Float[np.ndarray, " 2"], cell: WhiteCell, settings: SmearSettings) -> bool:

@@ -1,14 +1,16 @@
 """Every choice of the simulated smears, with the reason for its default."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from trilineage.core.config import Settings
 from trilineage.core.errors import ConfigError
+from trilineage.core.registry import nearest_remedy
 from trilineage.data.simulate.smears.cell_types import NAMES, UNNAMED, position_of
-from trilineage.data.simulate.smears.diagnoses import DIAGNOSES, canonical
+from trilineage.data.simulate.smears.diagnoses import AML_SUBTYPES, DIAGNOSES, canonical, concepts_of
 
 CELL_FIELD_UM = 26.0
 """Side of an image of one cell: the largest cell with a ring of neighbours."""
@@ -23,6 +25,11 @@ MAX_PIXELS = 2_048
 """Longest side of an image."""
 
 
+PRESETS: Mapping[str, tuple[str, ...]] = {"aml": (f"diagnoses={','.join(AML_SUBTYPES)}",)}
+"""Options, as after `--set`, by the name of what they draw: genetic subtypes of AML with planted signs, and healthy
+donors."""
+
+
 class SmearSettings(Settings):
     """Options of the simulated smears; lengths in micrometres of the slide."""
 
@@ -34,6 +41,12 @@ class SmearSettings(Settings):
     background_signal: float = Field(0.0, ge=0.0, le=1.0)
     """How much a diagnosis shows outside the white cell (anaemia, platelets, number of white cells); at 0 all evidence
     lies inside the mask of the cell, and an explanation that points elsewhere is wrong."""
+    planted: bool = True
+    """Plant the signs of the genetic subtypes of AML into their cells (abnormal eosinophils, cup-like nuclei, bundles
+    of Auer rods, ...); where they are stands in the truth. All else of an image is the same with them and without."""
+    shared_mixture: bool = False
+    """Everybody has the same mixture of cells, blasts, promyelocytes and eosinophils among them, whatever the
+    diagnosis: planted concepts alone tell diagnoses apart, and without them nothing does."""
     product: Literal["cells", "fields"] = "cells"
     """Images of one labelled cell in the middle, or fields with many cells and their boxes."""
     label: Literal["diagnosis", "cell_type"] = "diagnosis"
@@ -41,7 +54,8 @@ class SmearSettings(Settings):
     white cells (smudge cells) have an empty label."""
 
     diagnoses: tuple[str, ...] = DIAGNOSES
-    """Diagnoses of the patients; MDS and MPN can be drawn too."""
+    """Diagnoses of the patients; MDS, MPN and genetic subtypes of AML (CBFB::MYH11, NPM1, PML::RARA, RUNX1::RUNX1T1)
+    can be drawn too."""
     n_patients_per_diagnosis: int = Field(12, ge=1)
     """Patients of each diagnosis: 12 leave three or four for testing, enough for an interval over patients."""
     first_patient: int = Field(0, ge=0)
@@ -119,6 +133,11 @@ class SmearSettings(Settings):
         return math.ceil(self.um_per_pixel / self.canvas_um)
 
     @property
+    def concepts(self) -> tuple[str, ...]:
+        """Concepts of the diagnoses: the truth has a column for each, planted or not."""
+        return concepts_of(self.diagnoses)
+
+    @property
     def n_patients(self) -> int:
         """Patients in all, unless a list of patients is given."""
         return len(self.diagnoses) * self.n_patients_per_diagnosis
@@ -180,3 +199,25 @@ class SmearSettings(Settings):
                 seen=", ".join(sorted(unnamed)),
                 allowed=", ".join(name for name in NAMES if name not in UNNAMED),
             )
+
+
+def preset_options(name: str | None) -> tuple[str, ...]:
+    """Return the options of a preset, as after `--set`; none for None.
+
+    Raises
+    ------
+    ConfigError
+        If there is no preset of this name.
+
+    Examples
+    --------
+    >>> SmearSettings.load(None, preset_options("aml")).concepts[:2]
+    ('dark_granules', 'cup_nucleus')
+    """
+    if name is not None and name not in PRESETS:
+        raise ConfigError(
+            f"there is no preset {name!r}",
+            allowed=", ".join(PRESETS),
+            remedy=nearest_remedy(name, tuple(PRESETS)),
+        )
+    return () if name is None else PRESETS[name]

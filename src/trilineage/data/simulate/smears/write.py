@@ -17,25 +17,25 @@ from trilineage.core.files import write_atomically
 from trilineage.core.progress import Meter, progress
 from trilineage.data.simulate.smears.cohort import (
     IMAGE_COLUMNS,
-    OBJECT_COLUMNS,
-    PATIENT_COLUMNS,
     all_patients,
     image_path,
     image_row,
     image_stem,
+    object_columns,
     object_rows,
+    patient_columns,
     patient_images,
     patient_row,
 )
 from trilineage.data.simulate.smears.patients import SmearPatient, draw_patient
-from trilineage.data.simulate.smears.render import CODES, CYTOPLASM, NUCLEUS, encode
+from trilineage.data.simulate.smears.render import CODES, CYTOPLASM, NUCLEUS, SmearImage, encode
 from trilineage.data.simulate.smears.settings import SmearSettings
 
 SETTINGS_NAME, REQUEST_NAME = "settings.toml", "asked_patients.csv"
 """What was asked for; they are written first, and a folder with others is left alone."""
 
-TABLES = {"manifest.csv": IMAGE_COLUMNS, "truth.csv": OBJECT_COLUMNS, "patients.csv": PATIENT_COLUMNS}
-"""Tables of the folder and their columns; the manifest is written last: a folder that has it is complete."""
+TABLES = ("patients.csv", "truth.csv", "manifest.csv")
+"""Tables of the folder; the manifest is written last: a folder that has it is complete."""
 
 _PARTS = ".parts"
 """Folder of the finished patients' tables while others are still to come."""
@@ -77,8 +77,9 @@ def simulate_to_folder(
 
     `manifest.csv` lists the images, `truth.csv` the labelled objects with boxes and attributes, `patients.csv` the
     patients. `masks/codes` holds what each pixel shows (a PNG with a palette, numbers as in `render.CODES`),
-    `masks/cell` and `masks/nucleus` are white where the labelled cell and its nucleus are. Called again after an
-    interruption, it goes on with the next patient; called on a complete folder, it does nothing.
+    `masks/cell` and `masks/nucleus` are white where the labelled cell and its nucleus are, `masks/<concept>` where a
+    planted concept is, for the images that show it. Called again after an interruption, it goes on with the next
+    patient; called on a complete folder, it does nothing.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def simulate_to_folder(
     with progress("rendering smears", n_images, "images") as meter:
         meter.advance(n_images - len(missing) * settings.n_images_per_patient)
         _write_all(folder, settings, missing, workers, meter)
-    for name, columns in reversed(TABLES.items()):
+    for name, columns in columns_of(settings).items():
         write_atomically(folder / name, _joined(folder, [patient.name for patient in chosen], name, columns))
     shutil.rmtree(folder / _PARTS)
     return n_images
@@ -159,26 +160,36 @@ def write_patient(folder: Path, settings: SmearSettings, patient: SmearPatient) 
     for number, image in patient_images(settings, traits):
         _put(folder / image_path(settings, traits, number), encode(image.pixels, settings, traits.site))
         if settings.write_masks:
-            for kind, data in mask_files(image.codes):
+            for kind, data in mask_files(image, settings.concepts):
                 _put(folder / "masks" / kind / f"{image_stem(traits, number)}.png", data)
         rows["manifest.csv"].append(image_row(settings, traits, number, image))
         rows["truth.csv"].extend(object_rows(settings, traits, number, image))
     rows["patients.csv"].append(patient_row(settings, traits))
-    for name, columns in reversed(TABLES.items()):
+    for name, columns in columns_of(settings).items():
         table = pd.DataFrame(rows[name], columns=list(columns))
         text = table.to_csv(index=False, header=False, float_format="%.5g", lineterminator="\n")
         write_atomically(_part(folder, patient.name, name), text.encode())
     return settings.n_images_per_patient
 
 
-def mask_files(codes: UInt8[np.ndarray, "size size"]) -> Iterator[tuple[str, bytes]]:
-    """Encode the masks of one image: the codes, the labelled cell, its nucleus."""
+def columns_of(settings: SmearSettings) -> dict[str, tuple[str, ...]]:
+    """Return the columns of each table."""
+    columns = (patient_columns(settings), object_columns(settings), IMAGE_COLUMNS)
+    return dict(zip(TABLES, columns, strict=True))
+
+
+def mask_files(image: SmearImage, concepts: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Encode the masks of one image: the codes, the labelled cell, its nucleus, and each concept that it shows."""
+    codes = image.codes
     picture = Image.fromarray(codes).convert("L")
     picture.putpalette(_PALETTE)
     yield "codes", _png(picture)
     is_nucleus = codes == NUCLEUS
     yield "cell", _png(Image.fromarray(is_nucleus | (codes == CYTOPLASM)))
     yield "nucleus", _png(Image.fromarray(is_nucleus))
+    for concept, mask in zip(concepts, image.planted, strict=True):
+        if mask.any():
+            yield concept, _png(Image.fromarray(mask))
 
 
 def read_codes(path: Path | str) -> UInt8[np.ndarray, "height width"]:
