@@ -111,3 +111,12 @@ def test_check_of_nothing_leaves_with_2(trilineage, tmp_path):
     result = trilineage("data", "check", tmp_path / "nowhere")
     assert result.exit_code == 2
     assert "FormatError: no such file or folder" in result.output
+
+
+def test_simulated_smears_can_be_those_of_a_preset(trilineage, tmp_path):
+    few = ("n_patients_per_diagnosis=1", "n_images_per_patient=1", "size=24")
+    sets = [word for option in few for word in ("--set", option)]
+    result = trilineage("data", "simulate-smears", "--out", tmp_path / "aml", "--preset", "aml", *sets)
+    assert result.exit_code == 0
+    assert "has_cup_nucleus" in (tmp_path / "aml" / "truth.csv").read_text()
+    assert trilineage("data", "simulate-smears", "--out", tmp_path / "x", "--preset", "alm").exit_code == 2
