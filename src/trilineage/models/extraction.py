@@ -276,12 +276,12 @@ def _refuse(
     """Raise for the first token that is not finite."""
     place, token = (int(axis[0]) for axis in np.nonzero(~np.isfinite(found.norms)))
     values = found.tokens[place, token].astype(np.float32)
+    worst = float(values[np.argmax(~np.isfinite(values))])
     number = int(positions[place])
     is_overflow = encoder.dtype == "float16" and not np.isnan(values).any()
-    what = "is too large for float16" if is_overflow else "is not finite"
     raise DataError(
-        f"a token of {table.names[number]} {what}",
-        seen=f"{values[~np.isfinite(values)][:1]} in {_token_name(encoder, token)} of the image at position {number}",
+        f"a token of {table.names[number]} is {'too large for float16' if is_overflow else 'not finite'}",
+        seen=f"{worst} in {_token_name(encoder, token)} of the image at position {number}",
         allowed="numbers up to 65,504" if is_overflow else "finite numbers",
         remedy="set encoder.dtype=float32" if is_overflow else "leave out that image, or mend the weights",
     )

@@ -1,6 +1,7 @@
 """The interface: tokens, attention and grid against what the network computes itself; wrong questions are refused."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -104,6 +105,63 @@ def test_an_activation_of_another_layer_is_refused(vit, convnext):
     for backbone, shape in ((vit, (1, 13, 4)), (convnext, (1, 8, 4, 4)), (vit, (1, 384))):
         with pytest.raises(ConfigError, match="not on the grid"):
             backbone.activation_to_grid(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("block", [-1, 3])
+def test_an_edit_that_changes_nothing_leaves_the_features(vit, convnext, block):
+    for backbone, size in ((vit, 42), (convnext, 64)):
+        pixels = torch.rand(2, 3, size, size)
+        assert torch.equal(backbone.edited(pixels, block, lambda tokens: tokens), backbone(pixels))
+
+
+def test_the_rest_of_the_network_sees_the_edit(vit):
+    """Zeroing the first block's output leaves what the other blocks make of zeros, whatever the image."""
+    first, second = (vit.edited(torch.rand(1, 3, 42, 42), 0, torch.zeros_like) for _ in range(2))
+    assert torch.equal(first, second)
+    assert not torch.equal(vit.edited(torch.rand(1, 3, 42, 42), 0, torch.rand_like), first)
+
+
+def test_an_edit_of_a_map_comes_back_in_its_place(convnext):
+    pixels = torch.rand(1, 3, 64, 64)
+    seen = []
+
+    def mark(tokens):
+        changed = tokens.clone()
+        changed[:, 1] = 7.0  # second column of the first row
+        return changed
+
+    handle = convnext.blocks[-1].register_forward_hook(lambda *a: seen.append(a[2]))
+    after = convnext.edited(pixels, -2, lambda tokens: tokens)
+    handle.remove()
+    handle = convnext.blocks[-1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    changed = convnext.edited(pixels, -2, mark)
+    handle.remove()
+    assert (seen[1][0, :, 0, 1] == 7).all()
+    assert int((seen[1] == 7).sum()) == seen[1].shape[1]
+    assert not torch.equal(after, changed)
+
+
+def test_gradients_flow_through_an_edit_and_the_rest(vit):
+    pixels = torch.rand(1, 3, 42, 42)
+    with torch.enable_grad():
+        shift = torch.zeros(384, requires_grad=True)
+        vit.edited(pixels, 10, lambda tokens: tokens + shift).square().sum().backward()
+    assert shift.grad.abs().max() > 0
+
+
+def test_an_edit_of_another_shape_is_refused_and_leaves_the_network_as_it_was(vit):
+    pixels = torch.rand(1, 3, 42, 42)
+    with pytest.raises(ConfigError, match=r"as many tokens of the same width.*seen: \(1, 13, 384\)"):
+        vit.edited(pixels, 3, lambda tokens: tokens[:, 1:])
+    assert torch.equal(vit.edited(pixels, 3, lambda tokens: tokens), vit(pixels))
+
+
+def test_threads_that_take_tokens_at_once_get_their_own(vit):
+    batches = [torch.rand(1, 3, 42, 42) for _ in range(16)]
+    expected = [vit.tokens(pixels) for pixels in batches]
+    with ThreadPoolExecutor(4) as pool, torch.no_grad():
+        found = list(pool.map(lambda pixels: vit.tokens(pixels).detach(), batches))
+    assert all(torch.allclose(ours, theirs, atol=1e-5) for ours, theirs in zip(found, expected, strict=True))
 
 
 def test_images_of_another_size_are_refused(vit):

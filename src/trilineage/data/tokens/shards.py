@@ -99,7 +99,7 @@ class TokenFolder:
                 allowed=f"format {FORMAT_VERSION} and older",
                 remedy="update trilineage",
             )
-        sizes = [content.get("n_images"), content.get("images_per_shard")]
+        sizes: list[Any] = [content.get("n_images"), content.get("images_per_shard")]
         if not isinstance(content.get("source"), dict) or not all(type(n) is int and n > 0 for n in sizes):
             raise ArtifactError(f"{about} is damaged", remedy=f"delete it and go on: {_command(path)}")
         return cls(path, TokenSource.from_dict(content["source"]), sizes[0], sizes[1])
