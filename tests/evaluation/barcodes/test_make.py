@@ -5,9 +5,10 @@ import pytest
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from trilineage.core.errors import CohortError, ConfigError, DataError
+from trilineage.core.seeding import generator
 from trilineage.data.codes.image_codes import ImageCodes
+from trilineage.evaluation.barcodes import sums
 from trilineage.evaluation.barcodes.make import BarcodeTally, class_barcodes, inverse_frequencies, weigh
-from trilineage.evaluation.barcodes.sums import GroupSums
 
 from .drawing import codes_of, draw_activations
 
@@ -57,16 +58,21 @@ def test_portions_order_merging_and_saving_change_nothing(activations):
     np.testing.assert_array_equal(first.barcodes().dense(), whole.dense())
 
 
-def test_sums_by_group_are_those_of_a_dense_product():
-    rng = np.random.default_rng(0)
-    sums, expected = GroupSums(4, 30), np.zeros((4, 30))
-    for _ in range(20):
-        rows = codes_of(draw_activations(3, n_latents=30, seed=int(rng.integers(99)))).matrix("above")
-        groups = rng.integers(0, 4, 3)
-        sums.add(rows, groups)
+@pytest.mark.parametrize("max_dense", [0, sums.MAX_DENSE])
+def test_sums_by_group_are_those_of_a_dense_product(max_dense, monkeypatch):
+    monkeypatch.setattr(sums, "MAX_DENSE", max_dense)
+    rng, found, expected = generator(0, "groups"), sums.GroupSums(4, 30), np.zeros((4, 30))
+    assert found.total().nnz == 0
+    for seed in range(20):
+        rows, groups = (
+            codes_of(draw_activations(3, n_latents=30, seed=seed)).matrix("above"),
+            rng.integers(0, 4, 3),
+        )
+        found.add(rows, groups)
         np.add.at(expected, groups, rows.toarray())
-    np.testing.assert_array_equal(sums.total().toarray(), expected)
-    assert np.all(GroupSums(2, 3).total().toarray() == 0)
+    found.add_sums(found.total())
+    np.testing.assert_array_equal(found.total().toarray(), 2 * expected)
+    assert found.total().has_sorted_indices
 
 
 def test_a_patient_without_cells_is_refused(activations):

@@ -86,7 +86,7 @@ class BarcodeTally:
                 allowed=f"{mine[1][0]} patients, {mine[1][1]} latents, tau {mine[2]}, CLS {mine[3]}, the same names",
                 remedy="count all parts with the same options",
             )
-        self._sums.push(other._sums.total())
+        self._sums.add_sums(other._sums.total())
         self.n_images = self.n_images + other.n_images
         self.peak = max(self.peak, other.peak)
 
@@ -148,7 +148,7 @@ class BarcodeTally:
         tally = cls(arrays["names"], int(n_latents), tau=tau, uses_cls=bool(uses_cls))
         tally.n_images, tally.peak = arrays["n_images"].copy(), peak
         parts = (arrays["data"], arrays["indices"], arrays["indptr"])
-        tally._sums.push(sp.csr_array(parts, shape=tally._sums.shape))
+        tally._sums.add_sums(sp.csr_array(parts, shape=tally._sums.shape))
         return tally
 
     def _require_fitting(self, codes: ImageCodes) -> None:
