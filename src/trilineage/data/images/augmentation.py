@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8, UInt64
 
 from trilineage.core.seeding import derive_seed
-from trilineage.data.images.augment_kernels import DENSITY_OF, to_planes, vary
+from trilineage.data.images.augment_kernels import to_planes, vary
 from trilineage.data.images.settings import AugmentationSettings
 from trilineage.data.images.stains import MAY_GRUENWALD_GIEMSA
 
@@ -96,7 +96,6 @@ def write_varied(
         variations.shift[place],
         variations.gain[place],
         variations.has_stain,
-        DENSITY_OF,
         out,
     )
 

@@ -25,6 +25,7 @@ from PIL import (
 )
 
 from trilineage.core.errors import ImageError
+from trilineage.data.images.pixel_memory import pixels_of
 from trilineage.data.images.resize_kernels import resize
 from trilineage.data.images.settings import LARGEST_PIXELS, Fit
 
@@ -126,7 +127,7 @@ def decode(data: bytes, *, max_pixels: int = LARGEST_PIXELS) -> UInt8[np.ndarray
         If it is no image, has too many pixels, is damaged or cut short.
     """
     try:
-        return np.array(_as_colour(_opened(data, max_pixels)))
+        return np.asarray(_as_colour(_opened(data, max_pixels))).copy()
     except _DAMAGED as error:
         raise _unreadable(error) from error
 
@@ -166,7 +167,7 @@ def fitted(
     """
     height, width = shape
     if image.size == (width, height):
-        return np.array(image)
+        return np.asarray(image).copy()
     if fit == "pad":
         return _padded(image, shape, size or image.size)
     whole = (0.0, 0.0, float(image.size[0]), float(image.size[1]))
@@ -178,9 +179,9 @@ def fitted(
 def _resized(
     image: Image.Image, shape: tuple[int, int], box: tuple[float, float, float, float]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    out = np.empty((*shape, 3), np.uint8)
-    resize(np.asarray(image), box, out)
-    return out
+    out = np.empty(3 * shape[0] * shape[1] + 1, np.uint8)
+    resize(pixels_of(image), box, shape, out)
+    return out[:-1].reshape(*shape, 3)
 
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
