@@ -104,7 +104,7 @@ class AssociationTable:
 def associate(
     scores: Activations,
     targets: Targets,
-    patients: Shaped[np.ndarray, " image"] | None,
+    patients: Shaped[np.ndarray, " _"] | None,
     *,
     alpha: float = 0.05,
     method: FdrMethod = "benjamini-hochberg",

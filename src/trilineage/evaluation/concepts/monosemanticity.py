@@ -45,7 +45,7 @@ def monosemanticity(
     references: References,
     features: Float[np.ndarray, "image d"],
     *,
-    patients: Shaped[np.ndarray, " image"] | None = None,
+    patients: Shaped[np.ndarray, " _"] | None = None,
     candidates: Int[np.ndarray, " candidate"] | None = None,
     centred: bool = True,
     n_random: int = 2000,

@@ -32,7 +32,7 @@ class ScoredImages:
     """Activations, sparse [image latent]."""
     targets: Targets
     """What holds in each image; see `targets`."""
-    patients: Shaped[np.ndarray, " image"] | None = None
+    patients: Shaped[np.ndarray, " _"] | None = None
     """Patient of each image (str); None takes every image as a patient of its own."""
 
 

@@ -14,7 +14,7 @@ CLASS = "class"
 UNKNOWN = -1
 """Target value of an image that nobody has labelled: it is left out of that target."""
 
-Targets = Mapping[str, Shaped[np.ndarray, " image"]]
+Targets = Mapping[str, Shaped[np.ndarray, " _"]]
 """By name (`attribute=value`): True or 1 where it holds, False or 0 where it does not, -1 where nobody knows."""
 
 Labels = Sequence[str] | Shaped[np.ndarray, " image"]
