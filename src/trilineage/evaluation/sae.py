@@ -9,9 +9,8 @@ from jaxtyping import Bool, Float, Float64, Int, Int64, Shaped
 
 from trilineage.core.errors import ConfigError, DataError
 from trilineage.core.records import Score
-from trilineage.core.seeding import generator
-from trilineage.evaluation.means import mean_scores
-from trilineage.evaluation.resampling import Scale, interval_weights, patient_strata, read_interval
+from trilineage.evaluation.means import draw_resamples, mean_scores
+from trilineage.evaluation.resampling import Scale
 
 DENSE_SHARE = 0.1
 """A latent that is active in more than this share of the tokens says little about any of them."""
@@ -282,19 +281,14 @@ def _recovered(
     n_bootstrap: int,
     seed: int,
 ) -> Score:
-    names, codes = np.unique(patients, return_inverse=True)
-    counts = np.zeros((len(names), int(labels.max()) + 1), dtype=np.int64)
-    np.add.at(counts, (codes, labels), 1)
-    means = np.stack([np.bincount(codes, row) for row in losses]) / np.bincount(codes)
-    strata, value = patient_strata(counts), float(_share(means.mean(axis=1)))
-    low, high, note = None, None, f"no interval: {len(names)} patient"
+    resamples = draw_resamples(patients, labels, n_bootstrap=n_bootstrap, seed=seed)
+    means = np.stack([resamples.patient_means(row) for row in losses])
+    value, weights, drawn = float(_share(means.mean(axis=1))), resamples.weights, None
+    if weights is not None:
+        drawn = _share(means @ (weights / weights.sum(axis=1, keepdims=True)).T)
+    low, high, note = resamples.interval(value, drawn, level=level, scale=Scale((-np.inf, np.inf)))
     if np.isnan(value):
         note = "not defined: the mean token loses nothing"
-    elif strata.degrees_of_freedom >= 1:
-        weights = interval_weights(strata, n_bootstrap, rng=generator(seed, "bootstrap", len(names)))
-        drawn = _share(means @ (weights / weights.sum(axis=1, keepdims=True)).T)
-        scale = Scale((-np.inf, np.inf))
-        low, high, note = read_interval(value, drawn, strata=strata, level=level, scale=scale)
     return Score(
         metric="loss recovered",
         value=value,
@@ -302,9 +296,9 @@ def _recovered(
         high=high,
         unit="patient",
         n_samples=losses.shape[1],
-        n_patients=len(names),
+        n_patients=resamples.n_patients,
         level=level,
-        note="; ".join(filter(None, (note, strata.note))),
+        note="; ".join(filter(None, (note, resamples.strata.note))),
     )
 
 

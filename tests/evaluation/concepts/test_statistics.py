@@ -1,5 +1,7 @@
 """Figures of latents by hand, in any order, saved and merged, never NaN; references against a plain walk."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -166,6 +168,8 @@ def test_what_does_not_belong_is_refused(from_scores):
         ConceptTally(3, 1).add(codes, np.array([0, 1]), names)
     with pytest.raises(DataError, match="position 1"):
         ConceptTally(3, 1).add(from_scores([[1, 1, 1], [1, np.inf, 1]]), np.zeros(2, int), names)
+    with pytest.raises(DataError, match="do not ascend"):
+        ConceptTally(3, 1).add(replace(codes, latents=codes.latents + np.int32(1)), np.zeros(2, int), names)
     with pytest.raises(ConfigError, match="no CLS"):
         ConceptTally(3, 1, with_cls=True).add(codes, np.zeros(2, int), names)
     with pytest.raises(ConfigError, match="different things"):

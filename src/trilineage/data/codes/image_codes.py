@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from jaxtyping import Float32, Int, Int32, Int64
@@ -131,7 +131,7 @@ class ImageCodes:
         sizes = np.diff(self.indptr)[rows]
         indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         chosen = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], sizes)
-        arrays = {name: getattr(self, name)[chosen] for name in _PER_PAIR}
+        arrays: dict[str, Any] = {name: getattr(self, name)[chosen] for name in _PER_PAIR}
         return ImageCodes(self.positions[rows], indptr, **arrays, **self._shared())
 
     @classmethod
@@ -155,7 +155,9 @@ class ImageCodes:
                 )
         sizes = np.concatenate([np.diff(part.indptr) for part in parts])
         indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_PAIR}
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_PAIR
+        }
         positions = np.concatenate([part.positions for part in parts])
         return ImageCodes(positions, indptr, **arrays, **parts[0]._shared())
 
@@ -175,7 +177,9 @@ class ImageCodes:
         names = {field.name for field in fields(cls)}
         if set(arrays) != names:
             raise DataError("these are no codes of images", seen=sorted(arrays), allowed=sorted(names))
-        values = {name: array.item() if array.ndim == 0 else array for name, array in arrays.items()}
+        values: dict[str, Any] = {
+            name: array.item() if array.ndim == 0 else array for name, array in arrays.items()
+        }
         codes = cls(**values)
         codes.require_sound()
         return codes
@@ -207,6 +211,6 @@ class ImageCodes:
                 remedy="encode the images again",
             )
 
-    def _shared(self) -> dict[str, int | bool | float]:
+    def _shared(self) -> dict[str, Any]:
         names = ("n_latents", "n_patches", "has_cls", "tau")
         return {name: getattr(self, name) for name in names}

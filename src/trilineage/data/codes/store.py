@@ -82,16 +82,9 @@ class CodeStore:
     def __init__(self, folder: Path | str, source: CodeSource | None = None):
         self.folder = Path(folder)
         found = _read_header(self.folder / _HEADER)
-        if found is None and source is None:
-            raise ArtifactError(
-                f"{self.folder} holds no codes", remedy="encode the images first, or name another folder"
-            )
         if found is not None and source is not None:
             _require_same(found, source, self.folder)
-        self.source = source or found
-        if found is None:
-            header = {"kind": "codes", "version": _VERSION} | self.source.to_dict()
-            write_atomically(self.folder / _HEADER, _to_json(header))
+        self.source = self._created(source) if found is None else found
         self._markers = list(self._finished())
 
     def __len__(self) -> int:
@@ -154,6 +147,15 @@ class CodeStore:
                 )
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 yield ImageCodes.from_arrays(dict(arrays))
+
+    def _created(self, source: CodeSource | None) -> CodeSource:
+        if source is None:
+            raise ArtifactError(
+                f"{self.folder} holds no codes", remedy="encode the images first, or name another folder"
+            )
+        header = {"kind": "codes", "version": _VERSION} | source.to_dict()
+        write_atomically(self.folder / _HEADER, _to_json(header))
+        return source
 
     def _finished(self) -> Iterator[dict[str, Any]]:
         """Give the markers of the parts without a gap from the first."""

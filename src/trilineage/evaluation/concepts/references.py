@@ -99,6 +99,19 @@ class Candidates(NamedTuple):
         """Return some of them."""
         return Candidates(*(part[chosen] for part in self))
 
+    def ranking(
+        self, n_latents: int
+    ) -> tuple[Int64[np.ndarray, " candidate"], Int64[np.ndarray, " latent_plus_1"]]:
+        """Return the order by latent, falling score and position, and where in it each latent starts."""
+        rising = np.uint64(2**32 - 1) - self.scores.view(
+            np.uint32
+        )  # the bits of floats from 0 on are in their order
+        keys = (self.latents.astype(np.uint64) << np.uint64(32)) | rising
+        order = np.argsort(keys)
+        statistics_kernels.settle_ties(keys, self.images, order)
+        counts = np.bincount(self.latents, minlength=n_latents)
+        return order, np.concatenate([[0], np.cumsum(counts)])
+
 
 class Shortlist:
     """Candidates that may still become references, in memory that does not grow with the number of images.
@@ -131,11 +144,11 @@ class Shortlist:
         if self._new:
             joined = [np.concatenate(parts) for parts in zip(self._kept, *self._new, strict=True)]
             every = Candidates(*joined)
-            every = every.take(np.lexsort((every.images, -every.scores, every.latents)))
-            stays = np.zeros(len(every.latents), bool)
+            order, starts = every.ranking(self.n_latents)
+            stays = np.zeros(len(order), bool)
             columns = (every.scores, every.patients, every.classes)
-            statistics_kernels.shorten(self._starts(every), *columns, *self.caps, self.thresholds, stays)
-            self._kept, self._new, self._n_new = every.take(stays), [], 0
+            statistics_kernels.shorten(order, starts, *columns, *self.caps, self.thresholds, stays)
+            self._kept, self._new, self._n_new = every.take(order[stays]), [], 0
         return self._kept
 
     def references(
@@ -149,10 +162,11 @@ class Shortlist:
             Whether the cap per class holds; that per patient always does.
         """
         candidates = self.candidates()
+        starts = np.searchsorted(candidates.latents, np.arange(self.n_latents + 1))
         caps = self.caps if has_class_cap else self.caps._replace(per_class=self.caps.max_references)
         chosen = np.full((self.n_latents, caps.max_references), -1, np.int64)
         columns = (candidates.patients, candidates.classes)
-        statistics_kernels.choose(self._starts(candidates), *columns, *caps, self.n_classes, chosen)
+        statistics_kernels.choose(starts, *columns, *caps, self.n_classes, chosen)
         is_there = chosen >= 0
         images, patches, classes = (
             np.full(chosen.shape, -1, kind) for kind in (np.int64, np.int32, np.int32)
@@ -162,7 +176,3 @@ class Shortlist:
         images[is_there], scores[is_there], patches[is_there] = found.images, found.scores, found.patches
         classes[is_there] = np.where(found.classes < self.n_classes, found.classes, -1)
         return References(images, scores, patches), classes
-
-    def _starts(self, candidates: Candidates) -> Int64[np.ndarray, " latent_plus_1"]:
-        starts = np.searchsorted(candidates.latents, np.arange(self.n_latents + 1))
-        return starts.astype(np.int64)

@@ -231,6 +231,7 @@ class ConceptTally:
     def _require_fitting(
         self, codes: ImageCodes, labels: np.ndarray, patients: np.ndarray, means: np.ndarray
     ) -> None:
+        codes.require_sound()
         is_label = (labels >= -1) & (labels < self.n_classes)
         if codes.n_latents != self.n_latents or not len(codes) == len(labels) == len(patients):
             raise DataError(

@@ -45,8 +45,23 @@ def _count(values, n, value):
 
 
 @njit(cache=True, nogil=True)
-def shorten(starts, scores, patients, classes, max_references, per_patient, per_class, thresholds, stays):
-    """Mark the candidates, sorted by latent and rank, that may still become references; raise the thresholds."""
+def settle_ties(keys, images, order):
+    """Sort candidates with equal keys, which `order` has beside each other, by the position of their image."""
+    start = 0
+    for stop in range(1, order.size + 1):
+        if stop < order.size and keys[order[stop]] == keys[order[start]]:
+            continue
+        if stop - start > 1:
+            tied = order[start:stop].copy()
+            order[start:stop] = tied[np.argsort(images[tied])]
+        start = stop
+
+
+@njit(cache=True, nogil=True)
+def shorten(
+    order, starts, scores, patients, classes, max_references, per_patient, per_class, thresholds, stays
+):
+    """Mark the candidates that may still become references, by their place in `order`; raise the thresholds."""
     n_columns = thresholds.shape[1]
     listed = np.empty((n_columns, max_references), patients.dtype)
     sizes, n_of_class = np.empty(n_columns, np.int64), np.empty(n_columns, np.int64)
@@ -55,12 +70,13 @@ def shorten(starts, scores, patients, classes, max_references, per_patient, per_
         sizes[:] = 0
         n_of_class[:] = 0
         n_taken = 0
-        for i in range(starts[latent], starts[latent + 1]):
+        for place in range(starts[latent], starts[latent + 1]):
+            i = order[place]
             patient, label = patients[i], classes[i]
             size = sizes[label]
             if size == max_references or _count(listed[label], size, patient) >= per_patient:
                 continue
-            stays[i] = True
+            stays[place] = True
             listed[label, size] = patient
             sizes[label] = size + 1
             if size + 1 == max_references:
