@@ -1,6 +1,6 @@
 """Sets of diagnoses with guaranteed coverage over new patients: the node to which the argmax leaf must be widened."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -8,16 +8,11 @@ from jaxtyping import Float, Int
 
 from trilineage.core.errors import ConfigError
 from trilineage.core.records import NodePrediction, Score, Unit
-from trilineage.core.seeding import generator
 from trilineage.data.taxonomy import Taxonomy
 from trilineage.evaluation.hierarchy.node_sums import labelled_nodes
 from trilineage.evaluation.hierarchy.relations import require_nodes
-from trilineage.evaluation.resampling import (
-    Scale,
-    interval_weights,
-    patient_strata,
-    read_interval,
-)
+from trilineage.evaluation.means import mean_scores
+from trilineage.evaluation.resampling import Scale
 
 ConformalScore = Literal["below", "node"]
 """What a threshold is held against; `fit_conformal` says how the two differ."""
@@ -191,10 +186,6 @@ def score_sets(
         prediction.labels[is_known],
         conformal_sets(prediction.probabilities[is_known], taxonomy, conformal),
     )
-    names, codes = np.unique(prediction.patients[is_known], return_inverse=True)
-    counts = np.zeros((len(names), taxonomy.n_nodes), dtype=np.int64)
-    np.add.at(counts, (codes, labels), 1)
-    strata = patient_strata(counts)
     sizes = taxonomy.leaf_sets.sum(axis=1)[sets].astype(np.float64)
     share, n_leaves = (0.0, 1.0), float(len(taxonomy.leaves))
     terms: dict[str, tuple[np.ndarray, Scale]] = {
@@ -203,27 +194,13 @@ def score_sets(
         "set_is_leaf": (sizes == 1.0, Scale(share)),
         "set_is_root": (sets == 0, Scale(share, is_lower_better=True)),
     }
-    weights = np.ones((1, len(names)))
-    if strata.degrees_of_freedom >= 1:
-        weights = interval_weights(strata, n_bootstrap, rng=generator(seed, "bootstrap", len(names)))
-    found = []
-    for name, (term, scale) in terms.items():
-        means = np.bincount(codes, term.astype(np.float64)) / np.bincount(codes)
-        drawn = weights @ means / weights.sum(axis=1)
-        low, high, own = None, None, f"no interval: {len(names)} patient"
-        if len(weights) > 1:
-            low, high, own = read_interval(float(drawn[0]), drawn, strata=strata, level=level, scale=scale)
-        found.append(
-            Score(
-                metric=name,
-                value=float(drawn[0]),
-                low=low,
-                high=high,
-                unit=unit,
-                n_samples=len(labels),
-                n_patients=len(names),
-                level=level,
-                note="; ".join(filter(None, (own, note, strata.note))),
-            )
-        )
-    return found
+    scores = mean_scores(
+        {name: (numbers.astype(np.float64), scale) for name, (numbers, scale) in terms.items()},
+        prediction.patients[is_known],
+        labels,
+        unit=unit,
+        level=level,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    return [replace(score, note="; ".join(filter(None, (score.note, note)))) for score in scores]
