@@ -146,10 +146,10 @@ def outlined(image: UInt8[np.ndarray, "height width 3"], box: Box) -> UInt8[np.n
 def heated(
     image: UInt8[np.ndarray, "height width 3"], values: Float[np.ndarray, "height width"], full: float
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Lay a map over its image on a fixed scale: transparent at 0, the strongest colour from `full` on.
+    """Lay a map over its image, in grey, on a fixed scale: transparent at 0, the strongest colour from `full` on.
 
     Unlike `explain.overlays.overlay`, which stretches every map to its own maximum, the same activation has the same
-    colour in every image.
+    colour in every image. Grey, because stains have the colours of heat.
 
     Parameters
     ----------
@@ -162,7 +162,8 @@ def heated(
     """
     share = _share(values, full)
     opacity = OPACITY * share[..., None]
-    return np.rint((1 - opacity) * image + opacity * heat_colours(share)).astype(np.uint8)
+    grey = image.mean(axis=2, keepdims=True)
+    return np.rint((1 - opacity) * grey + opacity * heat_colours(share)).astype(np.uint8)
 
 
 def full_colours(maps: Float[np.ndarray, "latent rank gh gw"]) -> Float[np.ndarray, " latent"]:
@@ -254,7 +255,11 @@ def sprite_sheets(
         rows = slice(start, start + settings.cards_per_sheet)
         cells = _cells(read, images[rows, :columns], settings.tile)
         heat = _heat(maps[rows, :columns], full[rows])
-        yield Sheet(f"{number:03d}", _encoded(cells, "JPEG", quality=settings.quality), _encoded(heat, "PNG"))
+        yield Sheet(
+            f"{number:03d}",
+            _encoded(cells, "JPEG", quality=settings.quality, optimize=True),
+            _encoded(heat, "PNG", compress_level=6),
+        )
 
 
 def strip(
@@ -319,5 +324,5 @@ def _at_height(
 def _encoded(picture: UInt8[np.ndarray, "height width channel"], kind: str, **options: int) -> bytes:
     """Return a picture as a file; the same picture gives the same bytes."""
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format=kind, optimize=True, **options)
+    Image.fromarray(picture).save(stream, format=kind, **options)
     return stream.getvalue()
