@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64, Shaped
 from scipy.stats import t
 
-from trilineage.core.errors import DataError
+from trilineage.core.errors import ConfigError, DataError
 from trilineage.evaluation.localisation import apart
 
 MIN_PATIENTS = 3
@@ -50,8 +50,8 @@ class Focus:
 
 def focus(
     maps: Float[np.ndarray, "item rows columns"],
-    fractions: Mapping[str, Float[np.ndarray, "item rows columns"]],
-    latents: Int[np.ndarray, " item"],
+    fractions: Mapping[str, Float[np.ndarray, "_ _ _"]],
+    latents: Int[np.ndarray, " _"],
     n_latents: int,
     *,
     patients: Shaped[np.ndarray, " item"] | None = None,
@@ -120,7 +120,14 @@ def patch_fractions(
         Masks of one image, on its pixels as the encoder saw them (`data.regions.fit_mask`, `box_mask`).
     grid
         Rows and columns of patches.
+
+    Raises
+    ------
+    ConfigError
+        No region.
     """
+    if not regions:
+        raise ConfigError("there is no region to look at", allowed="one mask or more", remedy="name a region")
     image_size = next(iter(regions.values())).shape
     rows, columns = (_overlap(n, size) for n, size in zip(grid, image_size, strict=True))
     return {name: rows @ part @ columns.T for name, part in apart(regions, image_size).items()}

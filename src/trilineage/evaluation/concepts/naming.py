@@ -17,8 +17,8 @@ from trilineage.evaluation.concepts.targets import CLASS, split_target
 NAME_COLUMNS = ("latent", "name", "reviewer", "note")
 """Columns of a CSV of names; the last two may be absent."""
 
-MAX_NAME = 120
-"""Characters of a name."""
+MAX_NAME, MAX_NOTE = 120, 2000
+"""Characters of a name or a reviewer, and of a note."""
 
 NO, YES = ("no", "nil", "none", "absent", "false"), ("yes", "present", "true")
 """Values that say that something is not there, or that it is."""
@@ -157,8 +157,9 @@ def read_names_csv(path: Path | str, n_latents: int) -> dict[int, GivenName]:
                 allowed="one line per latent",
                 remedy="remove one of the lines",
             )
-        texts = (row.get(column) or "" for column in NAME_COLUMNS[1:])
-        given[latent] = GivenName(*(_sound(text.strip(), where) for text in texts))
+        limits = zip(NAME_COLUMNS[1:], (MAX_NAME, MAX_NAME, MAX_NOTE), strict=True)
+        texts = [_sound(row.get(column, "").strip(), limit, where) for column, limit in limits]
+        given[latent] = GivenName(*texts)
         if not given[latent].name:
             raise FormatError(
                 f"{where}: latent {latent} has an empty name",
@@ -205,8 +206,8 @@ def _draft(
     if words:
         phrases.append(" or ".join(titles.get(word, word.replace("_", " ")) for word in words))
     if not phrases:
-        reason = f"no class or attribute with an AUROC of {settings.min_auroc:g} at a false discovery rate of"
-        return ConceptName("", True, (f"{reason} {table.alpha:g}",))
+        bound = f"an AUROC of {settings.min_auroc:g} or more at a false discovery rate of {table.alpha:g}"
+        return ConceptName("", True, (f"no class or attribute with {bound}",))
     behind = [one for findings in said.values() for one in findings] + classes
     return ConceptName(", ".join(phrases), True, tuple(_reason(one) for one in behind))
 
@@ -295,13 +296,13 @@ def _latent(text: str, where: str, n_latents: int) -> int:
     return int(number)
 
 
-def _sound(text: str, where: str) -> str:
+def _sound(text: str, limit: int, where: str) -> str:
     """Refuse what cannot be shown on one line."""
-    if len(text) > MAX_NAME * 10 or not text.replace("\t", " ").isprintable():
+    if len(text) > limit or not text.isprintable():
         raise FormatError(
             f"{where}: this cannot be shown",
             seen=repr(text[:60]),
-            allowed=f"printable text of at most {MAX_NAME * 10} characters on one line",
+            allowed=f"printable text of at most {limit} characters on one line",
             remedy="shorten the text",
         )
     return text
