@@ -94,3 +94,10 @@ def test_a_file_that_claims_more_than_it_holds_is_refused(tmp_path):
         file.create_dataset("features", (10**7, 768), "f4", chunks=(1000, 768), compression="gzip")
     with pytest.raises(FormatError, match="claims more data"):
         read_features(tmp_path)
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    path = write(tmp_path / "a.h5", 500)
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(FormatError, match="truncated"):
+        read_features(tmp_path, width=WIDTH)

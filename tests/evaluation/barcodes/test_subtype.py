@@ -1,7 +1,5 @@
 """Subtypes from barcodes: the plain scikit-learn pipeline as reference, nothing leaks, chance stays chance."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -10,7 +8,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from trilineage.core.errors import CohortError, MatrixError
+from trilineage.core.errors import ArtifactError, CohortError, MatrixError
 from trilineage.core.seeding import generator
 from trilineage.evaluation.barcodes.settings import SubtypeSettings
 from trilineage.evaluation.barcodes.subtype import (
@@ -155,6 +153,14 @@ def test_features_without_meaning_are_refused(folds):
         fit_subtypes(sp.csr_array(broken), folds, settings=QUICK)
 
 
+def test_a_model_refuses_features_of_another_encoder(barcodes, folds):
+    model = fit_subtypes(barcodes.values, folds, settings=QUICK)
+    with pytest.raises(ArtifactError, match="another encoder.*seen: 61 features; allowed: 60"):
+        model.probabilities(np.ones((2, 61)))
+    with pytest.raises(MatrixError, match="row 1"):
+        model.probabilities(np.array([[1.0] * 60, [np.inf] * 60]))
+
+
 def test_other_patients_than_those_of_the_folds_are_refused(found, folds):
     with pytest.raises(CohortError, match="44 rows and 45 patients"):
         predict_subtypes(np.ones((44, 2)), folds, settings=QUICK)
@@ -170,5 +176,4 @@ def test_a_class_that_an_inner_part_lacks_does_not_stop_the_fit():
     folds = subtype_folds(np.arange(14).astype(str), labels, settings=QUICK)
     found = predict_subtypes(features, folds, settings=QUICK)
     np.testing.assert_allclose(found.probabilities.sum(axis=2), 1.0)
-    alone = replace(folds, labels=folds.labels)
-    assert score_subtypes(found, alone, evaluation=FEW)[0].n_patients == 14
+    assert score_subtypes(found, folds, evaluation=FEW)[0].n_patients == 14

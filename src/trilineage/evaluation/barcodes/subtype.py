@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -233,7 +233,7 @@ def _fit(
     rng: np.random.Generator,
 ) -> SubtypeModel:
     """Choose the penalty by cross-validation inside these patients and fit all of them with it."""
-    options = {"weighting": weighting, "is_class_balanced": settings.is_class_balanced}
+    options: dict[str, Any] = {"weighting": weighting, "is_class_balanced": settings.is_class_balanced}
     penalties = sorted(settings.inverse_penalties)
     losses = np.zeros(len(penalties))
     if len(penalties) > 1:

@@ -2,8 +2,8 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, fields
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,15 +15,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from trilineage.core.errors import CohortError, MatrixError
+from trilineage.core.errors import ArtifactError, CohortError, MatrixError
 from trilineage.data.barcodes.barcode import Weighting
 
 MAX_ITERATIONS, TOLERANCE = 1000, 1e-6
 _TINY = 1e-10
 """Share of the largest eigenvalue below which a direction is rounding."""
 
-Features = np.ndarray | sp.csr_array
-"""Numbers of patients (patient feature), dense or sparse."""
+Features: TypeAlias = Any
+"""Numbers of patients (patient feature): a numpy array or a `scipy.sparse.csr_array`."""
 
 
 class RowSpace(TransformerMixin, BaseEstimator):
@@ -64,6 +64,8 @@ class SubtypeModel:
     """Logits of the mean patient."""
     inverse_penalty: float
     """C that was chosen."""
+    n_features: int
+    """Columns there were, those that do not vary included."""
     idf: Float[np.ndarray, " used"] | None = None
     """Inverse frequencies among the training patients, where the weighting is tf-idf."""
     weighting: Weighting = "mean"
@@ -78,12 +80,28 @@ class SubtypeModel:
         return self.standardised(features)[:, None, :] * self.coefficients[None]
 
     def standardised(self, features: Features) -> Float[np.ndarray, "patient used"]:
-        """Return the used features, weighted and standardised as in training."""
+        """Return the used features, weighted and standardised as in training.
+
+        Raises
+        ------
+        ArtifactError
+            If there is another number of features than in training.
+        MatrixError
+            If they are no numbers.
+        """
+        if features.shape[1] != self.n_features:
+            raise ArtifactError(
+                "features of another encoder or dictionary than the model was trained on",
+                seen=f"{features.shape[1]:,} features",
+                allowed=f"{self.n_features:,}",
+                remedy="make the features as those of the training patients were made",
+            )
+        require_finite(features)
         return (weighted(features, self.weighting, self.features, self.idf) - self.mean) / self.scale
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return everything, by name."""
-        names = ("features", "mean", "scale", "coefficients", "intercepts", "inverse_penalty", "weighting")
+        names = [field.name for field in fields(self) if field.name not in ("classes", "idf")]
         arrays = {name: np.asarray(getattr(self, name)) for name in names}
         return arrays | {"classes": np.array(self.classes)} | ({} if self.idf is None else {"idf": self.idf})
 
@@ -121,7 +139,7 @@ class FitPath:
         is_class_balanced: bool,
     ):
         self.classes, self.weighting = tuple(classes), weighting
-        self.used = varying(features)
+        self.used, self.n_features = varying(features), int(features.shape[1])
         self.idf = _inverse_frequencies(features, self.used) if weighting == "tf-idf" else None
         self.labels, self.present = labels, np.unique(labels)
         self.rows = weighted(features, weighting, self.used, self.idf)
@@ -168,6 +186,7 @@ class FitPath:
             coefficients=coefficients,
             intercepts=intercepts,
             inverse_penalty=inverse_penalty,
+            n_features=self.n_features,
             idf=self.idf,
             weighting=self.weighting,
         )
@@ -247,6 +266,7 @@ def weighted(
     if weighting == "log1p":
         return np.log1p(rows)
     if weighting == "tf-idf":
+        assert idf is not None
         return rows / np.where(totals > 0, totals, 1.0) * idf
     return rows
 
