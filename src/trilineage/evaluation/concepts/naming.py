@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from trilineage.core.config import Settings
@@ -111,7 +112,7 @@ def draft_names(
     """
     settings = settings or NamingSettings()
     words = {**NOUNS, **(nouns or {})}
-    wanted = table.is_tested.any(axis=1).nonzero()[0].tolist() if latents is None else latents
+    wanted = np.flatnonzero(table.is_tested.any(axis=1)).tolist() if latents is None else latents
     return {int(latent): _draft(table, int(latent), titles or {}, words, settings) for latent in wanted}
 
 

@@ -70,7 +70,7 @@ class Stability:
     @property
     def found(self) -> Bool[np.ndarray, " latent"]:
         """Whether the latent was found again in every other dictionary."""
-        return (self.is_mutual & (self.cosine >= self.found_above)).all(axis=1)
+        return np.all(self.is_mutual & (self.cosine >= self.found_above), axis=1)
 
     def summary(self, chosen: Bool[np.ndarray, " latent"] | None = None) -> dict[str, float]:
         """Return mean score, mean cosine, and shares of mutual and found latents, over all or some; and chance."""
