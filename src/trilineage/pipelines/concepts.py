@@ -34,6 +34,7 @@ from trilineage.models.encoder import build_encoder
 from trilineage.pipelines._concepts.coding import MODEL, encode_cohort, make_controls
 from trilineage.pipelines._concepts.config import Config
 from trilineage.pipelines._concepts.dictionary import make_dictionaries
+from trilineage.pipelines._concepts.explain import explain_run
 from trilineage.pipelines._concepts.material import describe_material, gather
 from trilineage.pipelines._concepts.results import Fitted, write_results
 from trilineage.pipelines._concepts.store import open_run, write_dictionary, write_source
@@ -42,7 +43,7 @@ from trilineage.pipelines._regions import Regions
 from trilineage.training.distributed import main_process_first
 from trilineage.training.place import Place, choose_place
 
-__all__ = ["Config", "Regions", "fit"]
+__all__ = ["Config", "Regions", "explain", "fit"]
 
 logger = logging.getLogger(__name__)
 
@@ -103,3 +104,47 @@ def _examine(run: Run, fitted: Fitted, config: Config, place: Place) -> None:
     others = {MODEL: fitted.dictionaries.members[1:]} | {name: [twin] for name, twin in twins.items()}
     coded = encode_cohort(run, subjects, fitted.reader, config, place)
     write_results(run, fitted, coded, others, config, place)
+
+
+def explain(
+    run: Run | Path | str,
+    *,
+    n_concepts: int = 0,
+    names: Path | None = None,
+    classifier: Path | None = None,
+    regions: Regions | None = None,
+    device: str = "auto",
+) -> Run:
+    """Describe and draw the concepts of a Run: a card each, with the images that show it.
+
+    Written to `explain/` of the Run: `cards.json`, sheets of pictures, `names.csv` to correct, and where asked for
+    `focus.json` (activation by region of the cell) and `pathways.json` (what a decision owes to each latent).
+
+    Parameters
+    ----------
+    n_concepts
+        Latents that get a card, those with the strongest association first; 0: all strong ones.
+    names
+        CSV of names that experts gave (latent, name, reviewer, note); they take the place of drafts.
+    classifier
+        Run of `images fit` on the same network, whose decisions are followed back to latents.
+    regions
+        Masks or boxes of the cells.
+
+    Raises
+    ------
+    ArtifactError
+        The encoder is no longer the one of the Run.
+    ConfigError
+        No image has a region, or the classifier has another network.
+    FormatError, ColumnError, DataError
+        The names cannot be used.
+    """
+    return explain_run(
+        run,
+        n_concepts=n_concepts,
+        names=names,
+        classifier=classifier,
+        regions=regions or Regions(),
+        device=device,
+    )
