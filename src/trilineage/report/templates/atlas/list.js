@@ -149,7 +149,7 @@ function row(card, position, form) {
 }
 
 function cell(card, position, form) {
-  const figures = `${percent(column.frequency[card])} of images, entropy ${fixed(column.relative[card])}`;
+  const figures = `in ${percent(column.frequency[card])}, entropy ${fixed(column.relative[card])}`;
   return entry("cell", card, position, thumbs(card, form), what(card, position, [describedBy(card)[0], figures]));
 }
 

@@ -1,5 +1,7 @@
 // The start: joins the parts, draws, and answers to the form, the window and the address.
 
+const PRINTED = 100;
+
 function choose() {
   cards = chosen();
   inSight = new Uint8Array(nCards);
@@ -54,6 +56,7 @@ function once(work) {
 fillChoices();
 countReviews();
 field("overlays").hidden = !pictures;
+document.body.classList.toggle("no-stability", stabilityFigure < 0);
 field("choice").addEventListener("input", (event) => {
   if (event.target.name === "overlay") showOverlay(event.target.value);
   else if (event.target.name === "layout") {
@@ -83,7 +86,12 @@ field("more").addEventListener("click", () => showFilters(field("filters").hidde
 window.addEventListener("scroll", once(() => drawList(false)), { passive: true });
 window.addEventListener("resize", once(measure));
 window.addEventListener("hashchange", openAddressed);
-window.addEventListener("beforeprint", () => showRange(0, Math.min(cards.length, 100), geometry()));
+window.addEventListener("beforeprint", () => {
+  const n = Math.min(cards.length, PRINTED);
+  field("printed").textContent = n < cards.length ? `The first ${n} of ${counted(cards.length, "concept")}.` : "";
+  showRange(0, n, geometry());
+});
+window.addEventListener("afterprint", () => drawList(true));
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawScatter);
 choose();
 measure();
