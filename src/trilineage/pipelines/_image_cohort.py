@@ -1,5 +1,7 @@
 """What the recipes on images share: a split of the table of images, and what is said of it in a Run."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,8 +9,12 @@ from jaxtyping import Int, Shaped
 
 from trilineage.core.errors import ColumnError
 from trilineage.data.cohort import Cohort, shown
+from trilineage.data.images.settings import ImageDataSettings
 from trilineage.data.images.table import ImageTable
 from trilineage.data.splits import Split, SplitSettings, check_leakage, make_splits
+
+COLUMN_OPTIONS = ("label_column", "patient_column", "site_column", "split_column", "path_column", "root")
+"""Options about a table of images that do not carry over to another table."""
 
 
 def split_images(
@@ -63,6 +69,15 @@ def describe_images(table: ImageTable, cohort: Cohort) -> dict[str, Any]:
 def image_facts(table: ImageTable) -> dict[str, Any]:
     """Return what identifies the images, for the manifest of a Run."""
     return {"path": str(table.settings.path), "sha256": table.fingerprint, "n_images": len(table)}
+
+
+def reading_settings(fitted: ImageDataSettings, data: Path, options: Mapping[str, Any]) -> ImageDataSettings:
+    """Return how to read new images: as the model's were brought to size, from another place, with other columns."""
+    fresh = dict.fromkeys(COLUMN_OPTIONS)
+    kept = fitted.replace(
+        path=str(data), format="auto", keep=(), classes=(), limit_per_class=0, verify="header", **fresh
+    )
+    return kept.replace(**options) if options else kept
 
 
 def _with_validation(table: ImageTable, settings: SplitSettings) -> SplitSettings:

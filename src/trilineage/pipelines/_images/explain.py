@@ -30,9 +30,9 @@ from trilineage.explain.saliency.methods import SaliencySettings, explain_images
 from trilineage.explain.saliency.targets import NodeTarget, Targets, path_targets, siblings
 from trilineage.models.image_classifier import ImageClassifier
 from trilineage.models.parent_networks import ParentNetworks
+from trilineage.pipelines._image_cohort import COLUMN_OPTIONS
 from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.material import Material, gather, split_patients
-from trilineage.pipelines._images.predict import COLUMN_OPTIONS
 from trilineage.pipelines._images.store import KIND, Stored, read_model
 from trilineage.pipelines._regions import Regions, known_stems, region_masks
 from trilineage.pipelines._runs import prediction_weights

@@ -18,7 +18,6 @@ from trilineage.core.manifest import to_json
 from trilineage.core.progress import progress
 from trilineage.core.records import NodePrediction
 from trilineage.data.images.open import open_images
-from trilineage.data.images.settings import ImageDataSettings
 from trilineage.data.images.table import ImageTable
 from trilineage.data.taxonomy import Taxonomy
 from trilineage.evaluation.hierarchy.conformal import Conformal, conformal_sets
@@ -26,6 +25,7 @@ from trilineage.evaluation.hierarchy.decoding import decode
 from trilineage.evaluation.hierarchy.novelty import Novelty
 from trilineage.evaluation.hierarchy.patients import Decided, decide_patients
 from trilineage.evaluation.hierarchy.temperatures import apply_node_temperatures
+from trilineage.pipelines._image_cohort import reading_settings
 from trilineage.pipelines._images.fold import look_at
 from trilineage.pipelines._images.scores import patient_rows
 from trilineage.pipelines._images.store import KIND, Stored, read_model
@@ -36,8 +36,6 @@ from trilineage.training.interruption import interruptible
 
 PART_SIZE = 2048
 """Images of one part: what is lost at most by a kill, and what is held in memory."""
-COLUMN_OPTIONS = ("label_column", "patient_column", "site_column", "split_column", "path_column", "root")
-"""Options about a table of images that do not carry over to another table."""
 
 logger = logging.getLogger(__name__)
 
@@ -93,15 +91,6 @@ def predict_to_folder(
             meter.advance(len(positions))
             interruption.check("the prediction")
     return _gather(model, table, [parts_dir / f"{start:09d}.npz" for start in starts], out)
-
-
-def reading_settings(fitted: ImageDataSettings, data: Path, options: Mapping[str, Any]) -> ImageDataSettings:
-    """Return how to read new images: as the model's were brought to size, from another place, with other columns."""
-    fresh = dict.fromkeys(COLUMN_OPTIONS)
-    kept = fitted.replace(
-        path=str(data), format="auto", keep=(), classes=(), limit_per_class=0, verify="header", **fresh
-    )
-    return kept.replace(**options) if options else kept
 
 
 def _parts_folder(out: Path, identity: str) -> Path:
