@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from trilineage import __version__
-from trilineage.cli import data, images, main, report, rna
+from trilineage.cli import concepts, data, images, main, report, rna
 
 HEAVY = ("torch", "anndata", "pandas", "matplotlib", "numba", "sklearn", "scipy")
 
@@ -55,6 +55,14 @@ def test_the_commands_are_those_of_the_manual():
         "trilineage images explain",
         "trilineage images compare",
         "trilineage images agree",
+        "trilineage concepts fit",
+        "trilineage concepts predict",
+        "trilineage concepts explain",
+        "trilineage concepts compare",
+        "trilineage concepts subtype",
+        "trilineage concepts tokens",
+        "trilineage concepts import",
+        "trilineage concepts export",
         "trilineage data list",
         "trilineage data get",
         "trilineage data check",
@@ -70,7 +78,7 @@ def test_every_command_and_every_option_is_explained(name, command):
     assert all(parameter.help for parameter in command.params if parameter.name != "help")
 
 
-@pytest.mark.parametrize("module", [rna, images, data, report])
+@pytest.mark.parametrize("module", [rna, images, concepts, data, report])
 def test_a_command_builds_calls_and_shows_in_fewer_than_fifteen_lines(module):
     tree = ast.parse(inspect.getsource(module))
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from trilineage import __version__
-from trilineage.cli import data, images, report, rna
+from trilineage.cli import concepts, data, images, report, rna
 from trilineage.cli.door import configure_messages
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.add_typer(rna.app, name="rna")
 app.add_typer(images.app, name="images")
+app.add_typer(concepts.app, name="concepts")
 app.command("report")(report.report)
 app.add_typer(data.app, name="data")
 
@@ -42,7 +43,9 @@ def main(
         bool, typer.Option("--quiet", "-q", help="Show results, warnings and errors only.")
     ] = False,
 ) -> None:
-    """Blood disease from expression data, with honest numbers and reasons. Research use only; not a medical device."""
+    """Blood disease from expression, images and concepts, with honest numbers and reasons. Research use only; not a
+    medical device.
+    """
     configure_messages(debug=debug, quiet=quiet)
 
 

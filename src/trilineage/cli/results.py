@@ -16,6 +16,10 @@ from trilineage.report.scoreboard import Board, boards, population_suffix, role_
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from trilineage.data.sae_formats.weights import SaeWeights
+    from trilineage.models.extraction import ExtractionReport
+    from trilineage.pipelines.concepts import Barcoded
+
 
 SHOWN_METRICS = (
     ("balanced_accuracy", "macro_f1", "auroc"),
@@ -61,6 +65,42 @@ def show_predictions(n_samples: int, patients: dict[str, list[Any]], out: Path) 
         return
     _print(_text_table("Patients", _called_columns(patients), MAX_PATIENTS_SHOWN))
     typer.echo(f"{counted(n_samples, 'sample')} of {counted(len(patients['patient']), 'patient')}: {out}")
+
+
+def show_barcodes(found: "Barcoded", out: Path) -> None:
+    """Name what could not be read, print the subtype called for each patient, and where the whole result is."""
+    if not is_first_process():
+        return
+    for name, reason in found.unreadable:
+        typer.echo(f"left out: {name}: {reason}", err=True)
+    n_patients, n_images = len(found.barcodes), int(found.barcodes.n_images.sum())
+    if found.called:
+        show_predictions(n_images, found.called, out)
+    else:
+        typer.echo(f"{counted(n_images, 'image')} of {counted(n_patients, 'patient')}: {out}")
+
+
+def show_atlas(run: Run) -> None:
+    """Write the atlas and the report of an explained Run and say where they are."""
+    from trilineage.report.atlas import write_atlas
+
+    _write_report(run.path)
+    typer.echo(f"Atlas:  {write_atlas(run)}")
+
+
+def show_extraction(found: "ExtractionReport", out: Path) -> None:
+    """Say how many tokens were extracted, how fast, and what others still have to do."""
+    before = f", {found.n_before:,} were there" if found.n_before else ""
+    typer.echo(f"{found.n_images:,} images{before}, {found.images_per_second:,.1f} per second: {out}")
+    if found.left_elsewhere:
+        typer.echo(f"{counted(len(found.left_elsewhere), 'shard')} of other shares are not finished yet")
+
+
+def show_dictionary(weights: "SaeWeights", out: Path) -> None:
+    """Say what an autoencoder is and where it was written."""
+    typer.echo(
+        f"{weights.n_latents:,} latents on tokens of width {weights.width:,} ({weights.activation}): {out}"
+    )
 
 
 def score_table(board: Board) -> "Table":

@@ -16,7 +16,9 @@ Read from top to bottom. The modules it uses, in the order of the work:
     evaluation.barcodes, data.barcodes  patients as barcodes
     _concepts.patients                  barcodes, subtypes, what marks a disease
     core.artifacts                      the Run
-    _concepts.store                     what is written to the Run, and read back
+    _concepts.store, _concepts.profiles, _concepts.results   what is written to the Run, and read back
+    _concepts.explain, _concepts.focusing, _concepts.pathways, _concepts.predict, _concepts.compare,
+    _concepts.subtype_study, _concepts.exchange             what is done with it
 
 References
 ----------
@@ -27,23 +29,49 @@ patients held out, and every figure stands beside that of raw neurons, principal
 
 import logging
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from trilineage.core.artifacts import Run
+from trilineage.data.sae_formats.weights import SaeWeights
 from trilineage.models.encoder import build_encoder
+from trilineage.models.extraction import ExtractionReport
 from trilineage.pipelines._concepts.coding import MODEL, encode_cohort, make_controls
+from trilineage.pipelines._concepts.compare import compare_cohorts
 from trilineage.pipelines._concepts.config import Config
 from trilineage.pipelines._concepts.dictionary import make_dictionaries
+from trilineage.pipelines._concepts.exchange import export_weights, import_weights
 from trilineage.pipelines._concepts.explain import explain_run
 from trilineage.pipelines._concepts.material import describe_material, gather
+from trilineage.pipelines._concepts.predict import Barcoded, predict_to_folder
 from trilineage.pipelines._concepts.results import Fitted, write_results
 from trilineage.pipelines._concepts.store import open_run, write_dictionary, write_source
-from trilineage.pipelines._concepts.tokens import describe_tokens, open_tokens, remove_own
+from trilineage.pipelines._concepts.subtype_study import SubtypeConfig, study_subtypes
+from trilineage.pipelines._concepts.tokens import (
+    describe_tokens,
+    extract_share,
+    open_tokens,
+    remove_own,
+)
 from trilineage.pipelines._regions import Regions
 from trilineage.training.distributed import main_process_first
 from trilineage.training.place import Place, choose_place
 
-__all__ = ["Config", "Regions", "explain", "fit"]
+__all__ = [
+    "Barcoded",
+    "Config",
+    "Regions",
+    "SubtypeConfig",
+    "compare",
+    "explain",
+    "export_dictionary",
+    "fit",
+    "import_dictionary",
+    "predict",
+    "subtype",
+    "tokens",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -148,3 +176,109 @@ def explain(
         regions=regions or Regions(),
         device=device,
     )
+
+
+def predict(
+    run: Run | Path | str,
+    data: Path | str,
+    *,
+    out: Path | str,
+    device: str = "auto",
+    options: Mapping[str, Any] | None = None,
+) -> Barcoded:
+    """Make barcodes of new patients and hold them against the cohort of a Run.
+
+    Codes go to disk part by part, and work goes on where it stopped if the same command is given again.
+
+    Parameters
+    ----------
+    run
+        A finished Run of `fit`.
+    data
+        Images in any supported layout, or a single one; patients are taken from a manifest.
+    out
+        Folder to write: `barcodes.h5ad`, `patients.json` (subtype, nearest patients, what is out of the common),
+        `images.csv` (strongest latents of each image), `profile.npz`, and `about.json` with the shift of the cohort.
+    options
+        How to read the images, as fields of `ImageDataSettings`.
+
+    Raises
+    ------
+    ArtifactError
+        The Run is not finished, its encoder is another one now, or the folder holds codes of other images.
+    DataError
+        The images cannot be read at all; single unreadable ones are counted and named.
+    Interrupted
+        On SIGTERM or Ctrl-C, after the part at hand.
+    """
+    return predict_to_folder(run, Path(data), out=Path(out), device=device, options=options or {})
+
+
+def compare(cohorts: Sequence[Path | str], out: Path | str, *, overwrite: bool = False) -> Run:
+    """Compare cohorts concept by concept; where their dictionaries differ, dictionaries latent by latent.
+
+    Parameters
+    ----------
+    cohorts
+        Runs of `fit` or folders of `predict`, the one that concepts were described on first.
+    out
+        Folder of the Run to write.
+
+    Raises
+    ------
+    ArtifactError
+        They are of different encoders, or of different autoencoders without their Runs.
+    """
+    return compare_cohorts(cohorts, Path(out), overwrite=overwrite)
+
+
+def subtype(barcodes: Path | str, config: SubtypeConfig, out: Path | str, *, overwrite: bool = False) -> Run:
+    """Classify patients by barcodes that exist, over repeated patient folds, and find what marks each disease.
+
+    Parameters
+    ----------
+    barcodes
+        Barcodes as h5ad, or a folder of HDF5 features per patient (AML-Hehr).
+
+    Raises
+    ------
+    FormatError, MatrixError, CohortError
+        The file or the folder cannot be used.
+    """
+    return study_subtypes(Path(barcodes), config, Path(out), overwrite=overwrite)
+
+
+def tokens(config: Config, out: Path | str, *, shard: str = "0/1", device: str = "auto") -> ExtractionReport:
+    """Extract tokens to a folder that `fit` reads as `tokens.folder`: everything, or a share on each machine.
+
+    Parameters
+    ----------
+    out
+        Folder of the shards; what is finished there stays.
+    shard
+        `I/N`: part I of N, counted from 0.
+
+    Raises
+    ------
+    ConfigError, ArtifactError, DataError, StorageError
+        As `models.extraction.extract_tokens`; finished shards are kept.
+    """
+    return extract_share(config, Path(out), shard=shard, device=device)
+
+
+def import_dictionary(path: Path | str, out: Path | str) -> SaeWeights:
+    """Bring an autoencoder of CytoSAE, SAELens, sparsify or dictionary_learning along as a `.safetensors` file.
+
+    Raises
+    ------
+    FormatError, UnsafeFileError
+        It is none of these, or carries code, which is not run.
+    """
+    return import_weights(Path(path), Path(out))
+
+
+def export_dictionary(
+    run: Path | str, out: Path | str, *, form: Literal["safetensors", "saelens"] = "saelens"
+) -> SaeWeights:
+    """Write the autoencoder of a Run (or of an imported file) for other packages."""
+    return export_weights(Path(run), Path(out), form=form)

@@ -1,12 +1,14 @@
 """Patients as barcodes of concepts: made, kept, classified, and searched for what marks each disease."""
 
 import logging
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
+from scipy.sparse import csr_array
 
 from trilineage.core.artifacts import Run
+from trilineage.core.errors import CohortError
 from trilineage.core.files import atomic_path
 from trilineage.data.barcodes.barcode import Barcodes
 from trilineage.data.barcodes.files import write_barcodes
@@ -14,9 +16,13 @@ from trilineage.data.codes.image_codes import ImageCodes
 from trilineage.data.codes.store import CodeSource
 from trilineage.data.cohort import Cohort
 from trilineage.evaluation.barcodes.make import BarcodeTally
+from trilineage.evaluation.barcodes.resampling import cells_needed, stability
 from trilineage.pipelines._concepts.material import UNLABELLED
 
 BARCODES = "barcodes.h5ad"
+AGREEMENT = 0.9
+"""Correlation at which the barcode of some cells counts as that of the patient."""
+N_DRAWS = 10
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +59,41 @@ def make_barcodes(codes: ImageCodes, source: CodeSource, cohort: Cohort, *, uses
         dictionary_key=source.dictionary_key,
         encoder_key=source.encoder_key,
     )
+
+
+def cell_curves(codes: ImageCodes, cohort: Cohort, *, uses_cls: bool, seed: int) -> dict[str, Any]:
+    """Return how well the barcode of a few cells of a patient agrees with that of its other cells, over patients."""
+    patients = patient_rows(cohort)
+    counts = codes.matrix("above", with_cls=uses_cls)
+    order = np.argsort(patients.rows[codes.positions], kind="stable")
+    sizes = np.bincount(patients.rows, minlength=len(patients.names))
+    curves: dict[int, list[float]] = {}
+    needed: list[int | None] = []
+    for own in np.split(order, np.cumsum(sizes)[:-1]):
+        try:
+            found = stability(csr_array(counts[own]), against="rest", n_draws=N_DRAWS, seed=seed)
+        except CohortError:
+            continue  # too few cells to say anything
+        needed.append(cells_needed(found, agreement=AGREEMENT))
+        for step, correlation in zip(found.n_cells.tolist(), found.correlation, strict=True):
+            curves.setdefault(step, []).append(float(np.median(correlation)))
+    rows = [
+        {
+            "n_cells": step,
+            "n_patients": len(values),
+            "correlation": np.percentile(values, (25, 50, 75)).tolist(),
+        }
+        for step, values in sorted(curves.items())
+    ]
+    enough = sorted(n for n in needed if n is not None)
+    return {
+        "against": "the other cells of the patient",
+        "agreement": AGREEMENT,
+        "steps": rows,
+        "n_patients": len(needed),
+        "n_reaching": len(enough),
+        "median_needed": enough[len(enough) // 2] if enough else None,
+    }
 
 
 def keep_barcodes(run: Run, barcodes: Barcodes) -> None:

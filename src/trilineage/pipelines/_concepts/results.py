@@ -11,6 +11,7 @@ from trilineage.core.artifacts import Run
 from trilineage.core.errors import ArtifactError, ConfigError, DataError
 from trilineage.core.seeding import derive_seed
 from trilineage.data.barcodes.barcode import Barcodes
+from trilineage.data.codes.image_codes import ImageCodes
 from trilineage.data.images.batches import ImageBatches
 from trilineage.data.splits import Part, split_table
 from trilineage.data.tokens.reader import TokenReader
@@ -21,11 +22,18 @@ from trilineage.models.classifier_file import load_image_classifier
 from trilineage.models.encoder import TokenEncoder
 from trilineage.models.sae.model import SparseAutoencoder
 from trilineage.models.sae.substitution import Substitution, substitution_losses
+from trilineage.pipelines._concepts import profiles
 from trilineage.pipelines._concepts.coding import MODEL, Coded
 from trilineage.pipelines._concepts.config import Config
 from trilineage.pipelines._concepts.dictionary import Dictionaries, reconstruct
 from trilineage.pipelines._concepts.material import Material
-from trilineage.pipelines._concepts.patients import keep_barcodes, make_barcodes, patient_rows
+from trilineage.pipelines._concepts.patients import (
+    cell_curves,
+    keep_barcodes,
+    make_barcodes,
+    patient_rows,
+)
+from trilineage.pipelines._concepts.store import PROFILE
 from trilineage.pipelines._concepts.subtypes import (
     COMPETITORS,
     DISEASE_FILE,
@@ -34,16 +42,12 @@ from trilineage.pipelines._concepts.subtypes import (
     classify_patients,
     mark_diseases,
 )
-from trilineage.pipelines._concepts.testing import Examined, examine, judge, parts_of
+from trilineage.pipelines._concepts.testing import Examined, Parts, examine, judge, parts_of
 from trilineage.pipelines._concepts.verdicts import figures_of, target_rows, verdict, write_concepts
 from trilineage.training.place import Place
 
-RECONSTRUCTION, FIGURES, TARGETS, RECOVERED = (
-    "reconstruction.json",
-    "figures.json",
-    "targets.json",
-    "recovered.json",
-)
+RECONSTRUCTION, FIGURES, TARGETS = "reconstruction.json", "figures.json", "targets.json"
+RECOVERED, SHIFT, CELLS = "recovered.json", "shift.json", "cells.json"
 N_RECONSTRUCTED = 2000
 """Images whose reconstruction is scored, evenly over the part."""
 N_SUBSTITUTED = 500
@@ -87,6 +91,8 @@ def write_results(
         examined.append(measured)
         if twins.get(one.subject):
             returning[one.subject] = _returning(one.member, twins[one.subject], config)
+        if one.subject == MODEL:
+            _write_cohort(run, one, codes, fitted, parts, config)
         if one.subject == MODEL or one.subject in COMPETITORS:
             barcodes[one.subject] = make_barcodes(
                 codes, one.store.source, material.cohort, uses_cls=config.barcode.with_cls
@@ -97,6 +103,22 @@ def write_results(
     _write_recovered(run, fitted, config, place)
     keep_barcodes(run, barcodes[MODEL])
     _write_patients(run, fitted, barcodes, config, place)
+
+
+def _write_cohort(
+    run: Run, one: Coded, codes: ImageCodes, fitted: Fitted, parts: Parts, config: Config
+) -> None:
+    """Write how latents fire in the training images, what shifts at each site, and how many cells are enough."""
+    cohort, source = fitted.material.cohort, one.store.source
+    run.write_arrays(PROFILE, **profiles.to_arrays(profiles.profile_of(codes, parts.train, source, cohort)))
+    groups = {"train": parts.train, "held-out images": parts.test}
+    if cohort.sites is not None:
+        sites = cohort.sites[parts.test]
+        groups |= {f"site {name}": parts.test[sites == name] for name in np.unique(sites).tolist()}
+    run.write_json(SHIFT, profiles.site_shifts(codes, source, cohort, groups, seed=config.seed))
+    if fitted.material.has_patients:
+        uses_cls = config.barcode.with_cls and codes.has_cls
+        run.write_json(CELLS, cell_curves(codes, cohort, uses_cls=uses_cls, seed=config.seed))
 
 
 def _decide(

@@ -23,6 +23,8 @@ KIND = "concepts"
 DICTIONARY = "sae"
 """Name of the weights of the autoencoder that is explained."""
 TOKENS = "tokens.json"
+PROFILE = "profile.npz"
+"""How often and how strongly each latent fires, patient by patient, in the training images."""
 
 
 def open_run(config: Config, material: Material, out: Path, *, place: Place, overwrite: bool = False) -> Run:

@@ -56,7 +56,8 @@ def describe_tokens(reader: TokenReader, config: Config) -> dict[str, Any]:
 
 
 def remove_own(run: Run, config: Config) -> None:
-    """Delete the tokens that only this Run knew; they can be made again."""
+    """Delete the tokens and codes that only this Run knew; they can be made again."""
+    shutil.rmtree(run.path / "codes", ignore_errors=True)
     if not config.tokens.folder:
         shutil.rmtree(run.path / "tokens", ignore_errors=True)
 
