@@ -1,19 +1,27 @@
-"""What the Runs of every recipe share: how one begins, the names of its fits, which weights predict."""
+"""What the Runs of every recipe share: how one begins and ends, its fits and their names, which weights predict."""
 
+import logging
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from trilineage.core.artifacts import Run
 from trilineage.core.config import Settings
 from trilineage.core.records import Prediction
+from trilineage.data.splits import Split
 from trilineage.evaluation.intervals import aggregate_patients
 from trilineage.models.run_weights import FINAL as FINAL
 from trilineage.models.run_weights import fold_name as fold_name
 from trilineage.models.run_weights import prediction_weights as prediction_weights
 from trilineage.training.distributed import main_process_first
 from trilineage.training.place import Place
+
+FoldType = TypeVar("FoldType")
+
+logger = logging.getLogger(__name__)
 
 
 def begin_run(  # noqa: PLR0913  (the fields of a manifest, named where they are given)
@@ -34,6 +42,37 @@ def begin_run(  # noqa: PLR0913  (the fields of a manifest, named where they are
                 out, kind=kind, config=config, seed=seed, command=command, data=data, overwrite=overwrite
             )
     return Run.open(out, kind=kind)
+
+
+def is_done(run: Run) -> bool:
+    """Return whether the Run that was opened is finished, and say so."""
+    if run.is_complete:
+        logger.info("%s is complete; nothing to do", run.path)
+    return run.is_complete
+
+
+def fit_splits(
+    splits: Sequence[Split],
+    place: Place,
+    fit_split: Callable[[Split, Place], FoldType],
+    *,
+    whole: Callable[[], Split],
+) -> list[FoldType]:
+    """Fit inside every split; where there are several, once more on everyone, whose model is kept."""
+    folds = [fit_split(split, place.stage(fold_name(number))) for number, split in enumerate(splits)]
+    if len(splits) > 1:
+        fit_split(whole(), place.stage(FINAL))
+    return folds
+
+
+def finish_run(run: Run, place: Place, write: Callable[[], object]) -> Run:
+    """Let one process write the results, close the Run and remove its checkpoints; the others wait for it."""
+    with main_process_first(place.processes):
+        if place.processes.is_main:
+            write()
+            run.finish()
+            shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
+    return Run.open(run.path)
 
 
 def patient_table(prediction: Prediction) -> dict[str, list[Any]]:

@@ -28,14 +28,14 @@ Hamdi et al. 2023, Breaking Down the Hierarchy: A New Approach to Leukemia Class
 patient is the unit of splits, scores, weights and intervals.
 """
 
-import logging
-import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trilineage.core.artifacts import Run
 from trilineage.data.splits import Split
+from trilineage.evaluation.hierarchy.patients import Decided
 from trilineage.explain.saliency.methods import SaliencySettings
 from trilineage.pipelines._images.agree import agree_with_readers
 from trilineage.pipelines._images.attention import attend
@@ -50,13 +50,10 @@ from trilineage.pipelines._images.scores import score_run
 from trilineage.pipelines._images.store import open_run, write_fold, write_results
 from trilineage.pipelines._images.trust import write_fold_trust, write_trust
 from trilineage.pipelines._regions import Regions
-from trilineage.pipelines._runs import FINAL, fold_name
-from trilineage.training.distributed import main_process_first
+from trilineage.pipelines._runs import finish_run, fit_splits, is_done
 from trilineage.training.place import Place, choose_place
 
 __all__ = ["Config", "Diagnosis", "Regions", "agree", "compare", "explain", "fit", "predict"]
-
-logger = logging.getLogger(__name__)
 
 
 def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: bool = False) -> Run:
@@ -87,35 +84,37 @@ def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: boo
     """
     material = gather(config)
     splits = split_patients(material, config)
-    run = open_run(config, material, Path(out), place=choose_place(config.seed, device), overwrite=overwrite)
-    if run.is_complete:
-        logger.info("%s is complete; nothing to do", run.path)
+    place = choose_place(config.seed, device)
+    run = open_run(config, material, Path(out), place=place, overwrite=overwrite)
+    if is_done(run):
         return run
-    place = choose_place(config.seed, device).of_run(run)
-    folds = [
-        _fit_split(run, material, split, config, place.stage(fold_name(i))) for i, split in enumerate(splits)
-    ]
-    if len(splits) > 1:
-        _fit_split(run, material, whole_split(material, config), config, place.stage(FINAL))
+    place, whole = place.of_run(run), partial(whole_split, material, config)
+    folds = fit_splits(splits, place, partial(_fit_split, run, material, config), whole=whole)
     attended = attend(material, folds, config, place)
-    with main_process_first(place.processes):
-        if place.processes.is_main:
-            run.write_json("cohort.json", describe_material(material))
-            write_results(run, material, folds, score_run(material, folds, config, attended), config)
-            write_trust(run, material, folds, config)
-            write_mistakes(run, material)
-            run.finish()
-            shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
-    return Run.open(run.path)
+    return finish_run(run, place, lambda: _write(run, material, folds, attended, config))
 
 
-def _fit_split(run: Run, material: Material, split: Split, config: Config, place: Place) -> Fold:
+def _fit_split(run: Run, material: Material, config: Config, split: Split, place: Place) -> Fold:
     """Fit inside one split, and keep the weights under the name of the stage."""
     fold = fit_fold(material, split, config, place)
     if place.processes.is_main:
         write_fold(run, fold, config, material, place.name)
         write_fold_trust(run, fold, material, config, place)
     return fold
+
+
+def _write(
+    run: Run,
+    material: Material,
+    folds: Sequence[Fold],
+    attended: Decided | None,
+    config: Config,
+) -> None:
+    """Score the pooled test predictions and write what was found."""
+    run.write_json("cohort.json", describe_material(material))
+    write_results(run, material, folds, score_run(material, folds, config, attended), config)
+    write_trust(run, material, folds, config)
+    write_mistakes(run, material)
 
 
 def predict(

@@ -25,9 +25,8 @@ Bo, Gu, Sun. Deep Learning Approaches for Blood Disease Diagnosis Across Hematop
 published split is by cells; here the donor is the unit of splits, scores, weights and intervals.
 """
 
-import logging
-import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +37,17 @@ from trilineage.evaluation.intervals import pool_predictions
 from trilineage.pipelines._rna.config import Config
 from trilineage.pipelines._rna.explain import Reference, explain_run
 from trilineage.pipelines._rna.fold import Fold, fit_fold, whole_split
-from trilineage.pipelines._rna.material import Material, describe_material, gather, split_patients
+from trilineage.pipelines._rna.material import Material, gather, split_patients
 from trilineage.pipelines._rna.predict import Diagnosis, predict_file
 from trilineage.pipelines._rna.scores import Results, baseline_predictions, null_scores, score_subjects
 from trilineage.pipelines._rna.selection import select_options
 from trilineage.pipelines._rna.store import open_run, write_fold, write_results
 from trilineage.pipelines._rna.study import study_variants
 from trilineage.pipelines._rna.transfer import transfer_run
-from trilineage.pipelines._runs import FINAL, fold_name
-from trilineage.training.distributed import main_process_first
+from trilineage.pipelines._runs import finish_run, fit_splits, is_done
 from trilineage.training.place import Place, choose_place
 
 __all__ = ["Config", "Diagnosis", "explain", "fit", "predict", "study", "transfer"]
-
-logger = logging.getLogger(__name__)
 
 
 def fit(
@@ -86,27 +82,17 @@ def fit(
     """
     material = gather(config)
     splits = split_patients(material, config)
-    run = open_run(config, material, Path(out), place=choose_place(config.seed, device), overwrite=overwrite)
-    if run.is_complete:
-        logger.info("%s is complete; nothing to do", run.path)
+    place = choose_place(config.seed, device)
+    run = open_run(config, material, Path(out), place=place, overwrite=overwrite)
+    if is_done(run):
         return run
-    place = choose_place(config.seed, device).of_run(run)
-    folds = [
-        _fit_split(run, material, split, config, place.stage(fold_name(i))) for i, split in enumerate(splits)
-    ]
-    if len(splits) > 1:
-        _fit_split(run, material, whole_split(material, config), config, place.stage(FINAL))
+    place, whole = place.of_run(run), partial(whole_split, material, config)
+    folds = fit_splits(splits, place, partial(_fit_split, run, material, config), whole=whole)
     predictions, results = _score(material, folds, config, place, baselines=baselines)
-    with main_process_first(place.processes):
-        if place.processes.is_main:
-            run.write_json("cohort.json", describe_material(material))
-            write_results(run, material, folds, predictions, results)
-            run.finish()
-            shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
-    return Run.open(run.path)
+    return finish_run(run, place, lambda: write_results(run, material, folds, predictions, results))
 
 
-def _fit_split(run: Run, material: Material, split: Split, config: Config, place: Place) -> Fold:
+def _fit_split(run: Run, material: Material, config: Config, split: Split, place: Place) -> Fold:
     """Choose options and fit inside one split, and keep the weights under the name of the stage."""
     chosen = select_options(material, split, config, place)
     fold = fit_fold(material, split, chosen, place)

@@ -19,7 +19,7 @@ from trilineage.models.classifiers import build_classifier
 from trilineage.models.diagnoser import Diagnoser, PrincipalComponents, StandardizedGenes
 from trilineage.pipelines._rna.config import Config
 from trilineage.pipelines._rna.fold import Fold
-from trilineage.pipelines._rna.material import Material
+from trilineage.pipelines._rna.material import Material, describe_material
 from trilineage.pipelines._rna.scores import Results, units
 from trilineage.pipelines._runs import begin_run, patient_table
 from trilineage.training.place import Place
@@ -112,8 +112,9 @@ def read_diagnoser(run: Run, name: str, *, device: torch.device) -> Stored:
 def write_results(
     run: Run, material: Material, folds: Sequence[Fold], predictions: dict[str, Prediction], results: Results
 ) -> None:
-    """Write split, predictions, scores, comparisons, training curves and the table of patients."""
+    """Write cohort, split, predictions, scores, comparisons, training curves and the table of patients."""
     model = predictions["model"]
+    run.write_json("cohort.json", describe_material(material))
     run.write_table("split.csv", split_table(material.cohort, tuple(fold.split for fold in folds)))
     for subject, prediction in predictions.items():
         run.write_predictions(
