@@ -23,6 +23,12 @@ def test_the_same_drawing_is_the_same_bytes():
     assert line().svg == line().svg
 
 
+def test_clip_paths_are_named_by_their_order_and_not_by_the_last_bits_of_the_layout():
+    svg = line().svg
+    assert 'id="line-clip0"' in svg
+    assert not re.findall(r"p[0-9a-f]{10}\b", svg)
+
+
 def test_the_style_of_the_reader_changes_nothing():
     before = line().svg
     with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9, "axes.facecolor": "red"}):

@@ -60,7 +60,7 @@ def draw(  # noqa: PLR0913  (what a figure is; a record of it would be the figur
     caption: str,
     height_in: float,
     width_in: float = WIDTH_IN,
-    numbers_clips: bool = False,
+    numbers_clips: bool = True,
 ) -> Figure:
     """Paint a figure in the style of the page and return it as a block.
 
@@ -73,8 +73,8 @@ def draw(  # noqa: PLR0913  (what a figure is; a record of it would be the figur
     description
         Text for readers who cannot see the figure.
     numbers_clips
-        Number the clip paths. Matplotlib names them after the last bits of the layout, in which a solver of many axes
-        differs from one drawing to the next, and the bytes with it.
+        Number the clip paths. Matplotlib names them after the last bits of the layout, in which its solver differs from
+        one drawing to the next, and the bytes with it.
     """
     stream = io.StringIO()
     with matplotlib.rc_context(), warnings.catch_warnings():

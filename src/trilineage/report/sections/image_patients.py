@@ -103,7 +103,6 @@ def patient_figure(patients: Sequence[Patient], shape: TreeShape) -> Figure:
         description=_in_words(patients),
         caption="Probability of every node for each patient, sorted by label. Framed and blue: the nodes of the label; "
         "orange: given to other nodes. Arrow head: the decision.",
-        numbers_clips=True,
         height_in=1.2 + 0.2 * len(patients),
         width_in=min(WIDTH_IN, 2.4 + 0.62 * len(nodes)),
     )

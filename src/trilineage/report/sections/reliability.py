@@ -62,7 +62,6 @@ def decision_figure(bins: Bins, level: float, nouns: Nouns) -> Figure:
         description=f"Probability stated and share that was right, per bin: {_in_words(bins)}.",
         caption=f"On the dashed line a probability means what it says; under it the model is too sure. Bars: "
         f"{percent(level)} intervals over {nouns.patient}s. Mean gap: {number(calibration_error(bins), 3)}.",
-        numbers_clips=True,
         height_in=4.2,
         width_in=5.2,
     )
@@ -91,7 +90,6 @@ def node_figure(nodes: Mapping[str, Bins], level: float, nouns: Nouns) -> Figure
         description=words,
         caption=f"Across: the probability stated. Up: the share of {nouns.sample}s that are of the node. Larger dots: "
         f"more {nouns.sample}s. Bars: {percent(level)} intervals. In brackets: the mean gap.{cut}",
-        numbers_clips=True,
         height_in=0.4 + 1.75 * n_rows,
     )
 

@@ -234,7 +234,6 @@ def randomisation_figure(known: Sequence[tuple[str, float]], n_images: int | Non
         description=f"Rank correlation with the true maps after each part, from the head down: {said}.",
         caption=f"Parts are shuffled one after another, from the head down (Adebayo et al. 2018). Maps that come from "
         f"what was learned fall to 0.{of}",
-        numbers_clips=True,
         height_in=0.9 + 0.24 * len(known),
         width_in=6.0,
     )

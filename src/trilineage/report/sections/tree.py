@@ -61,7 +61,6 @@ def tree_figure(shape: TreeShape, nouns: Nouns) -> Figure:
         description=_in_words(shape, shown),
         caption=f"In brackets: test {nouns.sample}s of the node. Bars: 95 % intervals over {nouns.patient}s. "
         f"{guess if 'precision' in shown else ''}Dashed: an AUROC of guessing.{several}",
-        numbers_clips=True,
         height_in=0.75 + _ROW_IN * len(shape.rows),
     )
 

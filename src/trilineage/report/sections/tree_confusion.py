@@ -78,7 +78,6 @@ def confusion_figure(noun: str, confusion: Confusion, shape: TreeShape) -> Figur
         description=f"Called right: {right}.",
         caption=f"{counted(confusion['n_samples'], noun)}. Rows: the label. Columns: the decision. Shades are shares "
         "of the row. Lines part the branches of the tree: a mistake across a line is further from the truth.",
-        numbers_clips=True,
         height_in=1.3 + side * len(rows),
         width_in=min(WIDTH_IN, 2.2 + side * 1.15 * len(columns)),
     )
@@ -116,7 +115,6 @@ def fork_figure(noun: str, confusion: Confusion) -> Figure:
         description=" ".join(_fork_in_words(fork) for fork in forks),
         caption=f"One matrix for each node that has children, over the {noun}s whose label goes through it. Rows: the "
         f"true child. Columns: the child decided for; {ELSEWHERE}: the decision is not below this node.",
-        numbers_clips=True,
         height_in=0.4 + sum(0.95 + 0.3 * n for n in tallest),
     )
 
