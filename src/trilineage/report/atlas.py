@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from trilineage.core.artifacts import Run
 from trilineage.core.errors import ArtifactError, NewerVersionError
 from trilineage.report.numbers import counted, moment
-from trilineage.report.page import DISCLAIMER
+from trilineage.report.rendering import DISCLAIMER, page_environment
 
 CARDS_NAME = "explain/cards.json"
 ATLAS_NAME = "explain/atlas/index.html"
@@ -87,13 +87,7 @@ def read_cards(run: Run) -> dict[str, Any]:
 
 def render_atlas(run: Run, cards: Mapping[str, Any]) -> str:
     """Return the page as HTML."""
-    environment = Environment(
-        loader=PackageLoader("trilineage.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     script = script_text(environment)
     try:
         content = deck(run, cards)

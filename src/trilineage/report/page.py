@@ -4,13 +4,9 @@ Reads with `core.artifacts`, arranges with `report.sections`, renders `templates
 """
 
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from trilineage.core.artifacts import Run
 from trilineage.report.blocks import Notice, Section
@@ -18,6 +14,7 @@ from trilineage.report.drawing import standalone
 from trilineage.report.findings import headline, study_headline, transfer_sentences
 from trilineage.report.image_findings import image_headline
 from trilineage.report.numbers import moment
+from trilineage.report.rendering import DISCLAIMER, page_environment, tidied
 from trilineage.report.sections.agreement import agreement_section
 from trilineage.report.sections.asked import KIND_TITLES, asked_section
 from trilineage.report.sections.cohort import cohort_section, split_section
@@ -41,7 +38,6 @@ from trilineage.report.sections.tree import tree_section
 from trilineage.report.sections.tree_confusion import tree_confusion_section
 from trilineage.report.sections.trust import trust_section
 
-DISCLAIMER = "Research use only. Not a medical device."
 PAGE_NAME = "report.html"
 
 SectionMaker: TypeAlias = Callable[[Run], Section | None]
@@ -119,25 +115,21 @@ def make_sections(run: Run) -> list[Section]:
 
 def render(run: Run, sections: list[Section]) -> str:
     """Return the page as HTML."""
-    environment = Environment(
-        loader=PackageLoader("trilineage.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    page = (
+        page_environment()
+        .get_template("page.html.j2")
+        .render(
+            name=run.path.resolve().name,
+            title=KIND_TITLES.get(run.kind, run.kind),
+            run=run.manifest,
+            created=moment(run.manifest.get("created")),
+            summary=summary_of(run),
+            warnings=warnings_of(run, sections),
+            sections=sections,
+            disclaimer=DISCLAIMER,
+        )
     )
-    environment.filters["drawing"] = Markup  # drawings escape their own texts
-    page = environment.get_template("page.html.j2").render(
-        name=run.path.resolve().name,
-        title=KIND_TITLES.get(run.kind, run.kind),
-        run=run.manifest,
-        created=moment(run.manifest.get("created")),
-        summary=summary_of(run),
-        warnings=warnings_of(run, sections),
-        sections=sections,
-        disclaimer=DISCLAIMER,
-    )
-    return re.sub(r"[ \t]+$", "", page, flags=re.MULTILINE)
+    return tidied(page)
 
 
 def summary_of(run: Run) -> list[str]:

@@ -1,0 +1,172 @@
+"""Pages of patients: whole, escaped, self-contained, and without what is not known."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trilineage.core.errors import ArtifactError, NewerVersionError
+from trilineage.report.patient_barcodes import PATIENTS_NAME, read_patients, write_patient_pages
+
+HOSTILE = "<script>alert(1)</script>"
+CLASSES = ("CBFB::MYH11", "NPM1", "control")
+
+
+def made_up(n_concepts: int = 40, n_patients: int = 2) -> dict:
+    """Return barcodes of patients of the second class."""
+    rng = np.random.default_rng(0)
+    means = rng.gamma(1.0, 2.0, (n_concepts, len(CLASSES))).round(3)
+    quantiles = np.sort(rng.gamma(1.0, 2.0, (n_concepts, 5)), axis=1).round(3)
+    concepts = [
+        {
+            "latent": 3 * n,
+            "name": "" if n % 7 == 0 else f"purple granules, {CLASSES[n % 3]}",
+            "is_draft": n % 2 == 0,
+            "quantiles": quantiles[n].tolist(),
+            "class_means": means[n].tolist(),
+        }
+        for n in range(n_concepts)
+    ]
+    patients = []
+    for number in range(n_patients):
+        values = (means[:, 1] * rng.uniform(0.6, 1.6, n_concepts)).round(3)
+        top = [
+            {
+                "latent": 3 * n,
+                "value": float(values[n]),
+                "share_below": 0.99 if n % 2 else 0.5,
+                "deviation": 2.5,
+                "pictures": [{"file": f"pictures/{n}.png", "caption": "cells of this patient"}]
+                if n < 2
+                else [],
+            }
+            for n in range(min(20, n_concepts))
+        ]
+        patients.append(
+            {
+                "patient": f"P{number}",
+                "n_images": 120,
+                "label": "NPM1",
+                "probabilities": [0.1, 0.8, 0.1],
+                "barcode": values.tolist(),
+                "low": (values * 0.8).tolist(),
+                "high": (values * 1.2).tolist(),
+                "top": top,
+                "nearest": [{"patient": "R7", "label": "NPM1", "distance": 0.12}],
+            }
+        )
+    return {
+        "kind": "trilineage patient barcodes",
+        "version": 1,
+        "made": {"run": "aml", "created": "2026-03-01T08:05:59+00:00", "trilineage": "0.1.0", "seed": 1},
+        "cohort": {"n_patients": 50, "n_images": 9000, "classes": list(CLASSES)},
+        "tau": 0.2,
+        "uses_cls": True,
+        "concepts": concepts,
+        "patients": patients,
+    }
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write barcodes and two pictures; return the text of the first page."""
+
+    def make(found: dict) -> str:
+        stream = io.BytesIO()
+        Image.new("RGB", (30, 10), (120, 60, 140)).save(stream, "PNG")
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        for number in range(2):
+            (tmp_path / "pictures" / f"{number}.png").write_bytes(stream.getvalue())
+        (tmp_path / PATIENTS_NAME).write_text(json.dumps(found))
+        write_patient_pages(tmp_path)
+        return (tmp_path / "patients" / "0001.html").read_text()
+
+    return make
+
+
+def test_every_patient_has_a_page_and_a_line_in_the_list(write, tmp_path):
+    write(made_up(n_patients=3))
+    index = (tmp_path / "patients.html").read_text()
+    for number in (1, 2, 3):
+        assert f'href="patients/000{number}.html"' in index
+        assert (tmp_path / "patients" / f"000{number}.html").is_file()
+
+
+def test_a_page_has_barcode_cells_neighbours_and_classes(write):
+    page = write(made_up())
+    for anchor in ("barcode", "cells", "nearest", "classes", "made"):
+        assert f'<section id="{anchor}"' in page
+    assert "NPM1 (80 %)" in page
+    assert page.count("data:image/png;base64") >= 2
+    assert "10 concepts of those shown lie outside nine in ten of 50 reference patients." in page
+
+
+def test_drafts_are_called_drafts(write):
+    page = write(made_up())
+    assert "purple granules, control (draft, 6)" in page
+    assert "purple granules, NPM1 (3)" in page
+    assert "latent 0" in page
+
+
+def test_what_is_not_known_is_left_out(write):
+    found = made_up(n_patients=1)
+    patient = found["patients"][0]
+    patient |= {"probabilities": None, "nearest": [], "low": None, "high": None, "label": ""}
+    for one in patient["top"]:
+        del one["pictures"]
+    page = write(found)
+    for anchor in ("cells", "nearest", "classes"):
+        assert f'<section id="{anchor}"' not in page
+    assert "The barcode of 120 images." in page
+
+
+def test_hostile_names_stay_text(write, tmp_path):
+    found = made_up(n_patients=1)
+    found["patients"][0] |= {"patient": HOSTILE, "label": HOSTILE}
+    found["concepts"][1]["name"] = HOSTILE
+    found["cohort"]["classes"][1] = HOSTILE
+    page = write(found)
+    assert "<script" not in page
+    assert "<script" not in (tmp_path / "patients.html").read_text()
+
+
+def test_pictures_outside_the_folder_are_not_shown(write, tmp_path):
+    found = made_up(n_patients=1)
+    secret = tmp_path.parent / "secret.png"
+    Image.new("RGB", (4, 4)).save(secret)
+    for one in found["patients"][0]["top"]:
+        one["pictures"] = [{"file": "../secret.png", "caption": "x"}]
+    assert '<section id="cells"' not in write(found)
+
+
+def test_the_same_barcodes_give_the_same_bytes(write):
+    assert write(made_up()) == write(made_up())
+
+
+def test_no_file_is_an_error_that_says_what_to_do(tmp_path):
+    with pytest.raises(ArtifactError, match="concepts predict"):
+        write_patient_pages(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["[", "[]", '{"kind": "x"}', '{"kind": "trilineage patient barcodes", "version": 1}']
+)
+def test_other_files_are_refused(tmp_path, content):
+    (tmp_path / PATIENTS_NAME).write_text(content)
+    with pytest.raises(ArtifactError, match="damaged"):
+        read_patients(tmp_path)
+
+
+def test_barcodes_of_a_newer_version_are_refused(tmp_path):
+    (tmp_path / PATIENTS_NAME).write_text(json.dumps({**made_up(), "version": 9}))
+    with pytest.raises(NewerVersionError, match="version 9"):
+        read_patients(tmp_path)
+
+
+def test_damaged_patients_are_named(write):
+    found = made_up()
+    del found["patients"][0]["barcode"]
+    with pytest.raises(ArtifactError, match="barcode"):
+        write(found)
