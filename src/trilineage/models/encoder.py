@@ -1,6 +1,7 @@
 """The encoder: a frozen backbone read at one block, and everything that decides its tokens."""
 
 import hashlib
+import logging
 from functools import cached_property
 from importlib.resources import as_file, files
 from typing import Any, Literal
@@ -22,13 +23,18 @@ from trilineage.models.features import memory_format
 
 BUNDLED = "bundled"
 """Name of the encoder that ships with the package, as `encoder.run`."""
+UNTRAINED_SEED = 0
+"""Draws the weights of a network that was given none."""
+
+logger = logging.getLogger(__name__)
 
 
 class EncoderSettings(Settings):
     """Whose tokens are taken, where, and which of them."""
 
     backbone: BackboneSettings = BackboneSettings(name="dinobloom-b", weights="hub", trained_blocks=0)
-    """The network, if no Run is given; it is never trained."""
+    """The network, if no Run is given; it is never trained. One without weights (`none`) is drawn at random, but always
+    the same: a control that has learned nothing."""
     run: str = ""
     """Folder of an images Run whose backbone is taken with its name, pool, image size and weights; `bundled`: the
     encoder that ships with the package. Empty: `backbone`."""
@@ -196,7 +202,13 @@ def build_encoder(settings: EncoderSettings, image_size: int | tuple[int, int] |
 def _backbone_by_name(settings: EncoderSettings, size: tuple[int, int] | None) -> Backbone:
     if size is None:
         raise ConfigError("the encoder needs the size of the images", remedy="set data.size")
-    return build_backbone(settings.backbone.replace(trained_blocks=0), size)
+    asked = settings.backbone.replace(trained_blocks=0)
+    if asked.weights != "none":
+        return build_backbone(asked, size)
+    logger.warning("%s has no weights (backbone.weights=none): an untrained network is drawn", asked.name)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(UNTRAINED_SEED)  # the tokens of a Run must come again in every later command
+        return build_backbone(asked, size)
 
 
 def _backbone_of_run(settings: EncoderSettings, size: tuple[int, int] | None) -> Backbone:

@@ -54,6 +54,16 @@ def test_a_kill_leaves_an_unfinished_shard_that_is_made_again(moment, made, fill
     assert TokenStore.open(folder.path).read(np.arange(3, 6))[:, 0, 0].tolist() == [3, 4, 5]
 
 
+def test_what_a_killed_process_left_of_a_shard_goes_and_what_others_are_writing_stays(made, filled):
+    folder = made(shards=())
+    left = [".done_000001.json.ab.tmp.json", ".norms_000001.npy.ab.tmp.npy", ".tokens_000001.npy.ab.tmp.npy"]
+    for name in [*left, ".tokens_000002.npy.ab.tmp.npy"]:
+        (folder.path / name).write_bytes(b"half")
+    filled(folder, [1])
+    hidden = [path.name for path in folder.path.iterdir() if path.name.startswith(".")]
+    assert hidden == [".tokens_000002.npy.ab.tmp.npy"]
+
+
 def test_a_folder_comes_back_as_it_was_made(made):
     folder = made()
     assert TokenFolder.read(folder.path) == folder

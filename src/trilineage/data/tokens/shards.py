@@ -296,9 +296,9 @@ def _remove_remains(folder: TokenFolder, number: int) -> None:
     """Remove the mark of a shard that is not whole, and temporary files that a killed process left of it."""
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.mark_path(number).unlink(missing_ok=True)
-    own = [path.name for path in (folder.tokens_path(number), folder.norms_path(number))]
+    paths = (folder.tokens_path(number), folder.norms_path(number), folder.mark_path(number))
     for path in folder.path.iterdir():
-        if is_temporary(path.name) and any(name in path.name for name in own):
+        if is_temporary(path.name) and any(own.name in path.name for own in paths):
             path.unlink(missing_ok=True)
 
 
