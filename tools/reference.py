@@ -52,7 +52,10 @@ def configurations() -> dict[str, type[Settings]]:
         "trilineage data simulate": SimulationSettings,
         "trilineage data simulate-smears": SmearSettings,
     }
-    return found | {"trilineage data check": InspectionSettings} | simulators
+    studies: dict[str, type[Settings]] = {
+        "trilineage concepts subtype": import_module("trilineage.pipelines.concepts").SubtypeConfig
+    }
+    return found | studies | {"trilineage data check": InspectionSettings} | simulators
 
 
 def options_page() -> str:

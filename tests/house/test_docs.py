@@ -113,9 +113,25 @@ def test_options_set_on_a_page_exist(page, reference):
                 assert key in known or any(name.endswith(f".{key}") for name in known), line
 
 
+def command_of(config: Path) -> str:
+    """Return the command that the comments of a configuration say it is for."""
+    typed = next(line for line in code_lines(config) if f"--config configs/{config.name}" in line)
+    return " ".join(typed.split()[:3])
+
+
 @pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.toml")), ids=named)
-def test_every_configuration_that_ships_loads(config, reference):
-    assert reference.configurations()["trilineage rna fit"].load(config)
+def test_every_configuration_that_ships_loads_for_the_command_it_names(config, reference):
+    assert reference.configurations()[command_of(config)].load(config)
+
+
+def test_the_configuration_of_cytosae_has_the_published_options(reference):
+    from trilineage.models.sae.settings import PUBLISHED_CYTOSAE, SaeSettings
+
+    config = reference.configurations()["trilineage concepts fit"].load(ROOT / "configs" / "cytosae.toml")
+    assert config.sae == SaeSettings(**PUBLISHED_CYTOSAE)
+    assert config.training.batch_size == 64 * 257
+    assert config.training.for_latents(49_152, 41_621 * 257).learning_rate == 4e-4
+    assert (config.encoder.backbone.name, config.data.shape) == ("dinobloom-b", (224, 224))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

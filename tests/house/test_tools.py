@@ -26,9 +26,16 @@ def test_where_prints_the_modules_of_a_recipe_from_data_to_run():
     assert private <= set(files)
 
 
+def test_where_prints_the_concepts_recipe_from_tokens_to_barcodes():
+    files = [line.split()[0] for line in printed("tools/where.py", "concepts").splitlines()]
+    steps = ("models/encoder.py", "training/loop.py", "pipelines/_concepts/coding.py")
+    last = ("pipelines/_concepts/patients.py", "core/artifacts.py")
+    assert sorted((*steps, *last), key=files.index) == [*steps, *last]
+
+
 def test_an_unknown_recipe_is_answered_with_those_there_are():
     done = subprocess.run(
         [sys.executable, "tools/where.py", "x"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "there are: images, rna" in done.stderr
+    assert "there are: concepts, images, rna" in done.stderr
