@@ -183,9 +183,9 @@ def stripes(found: Record, patient: Record) -> Figure:
         paint,
         title="Barcode beside the classes",
         description=f"{len(concepts)} concepts, a stripe each; rows: the patient, then the mean of each class.",
-        caption=f"A stripe for each of {counted(len(concepts), 'concept')}, in the same order in every row: the darker "
-        "it is, the more tokens hold it. Full colour: the 95 % quantile of the reference patients, or the mean of "
-        "the class that has most.",
+        caption=f"A stripe for each of {counted(len(concepts), 'concept')}, in the same order in every row; the more "
+        "tokens hold it, the stronger its colour. Full colour: the 95 % quantile of the reference patients, or the "
+        "mean of the class that has most.",
         height_in=0.5 + 0.42 * len(names),
         numbers_clips=True,
     )
