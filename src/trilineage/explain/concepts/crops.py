@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
@@ -299,7 +299,7 @@ def _heat(
     return np.concatenate([heat_colours(share), opacity[..., None]], axis=-1)
 
 
-def _share(values: Float[np.ndarray, "*shape"], full: object) -> Float[np.ndarray, "*shape"]:
+def _share(values: Float[np.ndarray, "*shape"], full: Any) -> Float[np.ndarray, "*shape"]:
     """Return activations as shares of the strongest colour, in [0, 1]."""
     return np.clip(values / np.maximum(full, np.finfo(np.float32).tiny), 0.0, 1.0)
 
