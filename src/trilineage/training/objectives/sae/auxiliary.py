@@ -1,6 +1,7 @@
 """What revives dead latents: they reconstruct what is left over (AuxK), or receive ghost gradients."""
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float32, Int64
@@ -19,30 +20,27 @@ _BLOCK = 2**24
 """Elements of a (token, dead latent) block held at a time (64 MB)."""
 
 
+class LeftOver(NamedTuple):
+    """What the living latents left over of some tokens."""
+
+    residual: Float32[Tensor, "token width"]
+    """Tokens minus their reconstruction; no gradient passes."""
+    centred: Float32[Tensor, "token width"]
+    """What the encoder sees."""
+    factors: Float32[Tensor, " token"]
+    """What the squared error of each token is multiplied by."""
+
+    def split(self, step: int) -> Iterator["LeftOver"]:
+        """Give the tokens in blocks of at most so many."""
+        return map(LeftOver, *(part.split(step) for part in self))
+
+
 @runtime_checkable
 class Auxiliary(Protocol):
     """A loss of the dead latents on what the others left over."""
 
-    def add(
-        self,
-        residual: Float32[Tensor, "token width"],
-        centred: Float32[Tensor, "token width"],
-        factors: Float32[Tensor, " token"],
-        gradients: Gradients | None,
-    ) -> float:
-        """Return the loss of some tokens and add its gradient.
-
-        Parameters
-        ----------
-        residual
-            Tokens minus their reconstruction; no gradient passes.
-        centred
-            What the encoder sees.
-        factors
-            What the squared error of each token is multiplied by.
-        gradients
-            Where gradients are added; None computes only the loss.
-        """
+    def add(self, left: LeftOver, gradients: Gradients | None) -> float:
+        """Return the loss of some tokens and add its gradient; without `gradients` compute only the loss."""
         ...
 
 
@@ -64,29 +62,23 @@ class AuxK:
 
     def __init__(self, model: SparseAutoencoder, dead: Int64[Tensor, " dead"], backend: Backend):
         self.model, self.dead, self.backend = model, dead, backend
-        self.encoder = Encoder(model.encoder.weight[dead], model.encoder.bias[dead])
+        self.encoder = _encoder_of(model, dead)
         self.prefixes = Prefixes((model.n_latents,), (model.settings.auxiliary_weight,))
 
-    def add(
-        self,
-        residual: Float32[Tensor, "token width"],
-        centred: Float32[Tensor, "token width"],
-        factors: Float32[Tensor, " token"],
-        gradients: Gradients | None,
-    ) -> float:
+    def add(self, left: LeftOver, gradients: Gradients | None) -> float:
         """Return the loss of some tokens and add its gradient."""
         model = self.model
         k = model.settings.n_auxiliary(model.width)
-        among = encode_largest(centred, self.encoder, k, backend=self.backend)
+        among = encode_largest(left.centred, self.encoder, k, backend=self.backend)
         latents = self.dead[among.latents.long()].int()
         codes = SparseCodes(among.indptr, latents, among.values, model.n_latents)
-        targets = Targets(residual, torch.zeros_like(residual[:1]).expand(1, -1).sum(dim=0), factors)
+        targets = Targets(left.residual, left.residual.new_zeros(model.width), left.factors)
         weight = model.decoder_weight.detach()
         errors = nested_errors(codes, weight, targets, self.prefixes, backend=self.backend)
         if gradients is not None:
             pairs, spans = codes.by_latent(), self.prefixes.spans
             gradients.add_pairs(
-                pairs, errors.gradients, centred, spans=spans, slope=Slope(), backend=self.backend
+                pairs, errors.gradients, left.centred, spans=spans, slope=Slope(), backend=self.backend
             )
         return errors.loss
 
@@ -101,24 +93,16 @@ class Ghost:
 
     def __init__(self, model: SparseAutoencoder, dead: Int64[Tensor, " dead"]):
         self.model, self.dead = model, dead
-        self.encoder = Encoder(model.encoder.weight[dead], model.encoder.bias[dead])
+        self.encoder = _encoder_of(model, dead)
         self.directions = model.decoder_weight.detach()[dead]
 
-    def add(
-        self,
-        residual: Float32[Tensor, "token width"],
-        centred: Float32[Tensor, "token width"],
-        factors: Float32[Tensor, " token"],
-        gradients: Gradients | None,
-    ) -> float:
+    def add(self, left: LeftOver, gradients: Gradients | None) -> float:
         """Return the loss of some tokens and add its gradient."""
         step = max(1, _BLOCK // len(self.dead))
-        parts = zip(residual.split(step), centred.split(step), factors.split(step), strict=True)
-        return sum(self._add_block(*part, gradients) for part in parts)
+        return sum(self._add_block(part, gradients) for part in left.split(step))
 
-    def _add_block(
-        self, residual: Tensor, centred: Tensor, factors: Tensor, gradients: Gradients | None
-    ) -> float:
+    def _add_block(self, left: LeftOver, gradients: Gradients | None) -> float:
+        residual, centred, factors = left
         waking = torch.addmm(self.encoder.bias, centred, self.encoder.weight.T).float().exp_()
         raw = (waking @ self.directions).float()
         norm = torch.linalg.vector_norm(residual, dim=1, keepdim=True)
@@ -138,3 +122,8 @@ class Ghost:
         slopes = waking.mul_(error @ self.directions.T)
         gradients.encoder.index_add_(0, self.dead, slopes.T @ centred)
         gradients.biases[0].index_add_(0, self.dead, slopes.sum(dim=0))
+
+
+def _encoder_of(model: SparseAutoencoder, dead: Int64[Tensor, " dead"]) -> Encoder:
+    """Return the encoder of the dead latents alone."""
+    return Encoder(model.encoder.weight[dead], model.encoder.bias[dead])

@@ -17,7 +17,7 @@ from trilineage.models.sae.encoding import (
 )
 from trilineage.models.sae.model import SparseAutoencoder
 from trilineage.models.sparse import Backend
-from trilineage.training.objectives.sae.auxiliary import Auxiliary, build_auxiliary
+from trilineage.training.objectives.sae.auxiliary import Auxiliary, LeftOver, build_auxiliary
 from trilineage.training.objectives.sae.crowded import Crowd
 from trilineage.training.objectives.sae.gradients import (
     Errors,
@@ -247,7 +247,7 @@ class _Work:
         factors = self.factors[rows]
         slope = 2 * factors[:, None] * self.prefixes.weights[-1]
         residual = torch.where(slope > 0, -errors.gradients[-1] / slope, 0.0)
-        return auxiliary.add(residual, self.centred[rows], factors, self.gradients)
+        return auxiliary.add(LeftOver(residual, self.centred[rows], factors), self.gradients)
 
     def _finish(self) -> None:
         """Add what reaches the decoder bias through the encoder."""
