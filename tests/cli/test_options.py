@@ -2,10 +2,20 @@
 
 import os
 import sys
+from inspect import signature
 
 import pytest
 
-from trilineage.cli.options import check_output, configured, limit_threads, reading, varied
+from trilineage.cli.options import (
+    Data,
+    Fitting,
+    check_output,
+    configured,
+    fitting,
+    limit_threads,
+    reading,
+    varied,
+)
 from trilineage.core.config import Settings
 from trilineage.core.errors import ConfigError, UnknownOptionError
 
@@ -96,3 +106,15 @@ def test_threads_are_limited_before_torch_is_asked(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", sys)
     limit_threads(3)
     assert (asked, os.environ["OMP_NUM_THREADS"], os.environ["NUMBA_NUM_THREADS"]) == ([3], "3", "1")
+
+
+def test_a_command_that_fits_takes_the_options_of_every_fit_as_one(tmp_path):
+    def command(asked: Fitting, n: int = 3) -> None:
+        seen.append((asked.settings.data.path, asked.settings.seed, asked.out, asked.overwrite, n))
+
+    seen: list[object] = []
+    fit = fitting("rna", data=("data__path", Data))(command)
+    assert list(signature(fit).parameters)[:4] == ["out", "n", "data", "config"]
+    given = {"config": None, "device": "cpu", "threads": None, "resume": None, "overwrite": True}
+    fit(out=tmp_path, n=5, data="cells.h5ad", assignments=["seed=7"], **given)
+    assert seen == [("cells.h5ad", 7, tmp_path, True, 5)]

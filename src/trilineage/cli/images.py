@@ -24,36 +24,15 @@ class Method(StrEnum):
     occlusion = "occlusion"
 
 
-Images = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        "-d",
-        help="Folder per class, folder with a manifest, CSV or MedMNIST npz; sets `data.path`.",
-    ),
-]
-
-
 @app.command()
 @door(is_resumable=True)
-def fit(
-    out: options.Out,
-    data: Images = None,
-    config: options.Config = None,
-    assignments: options.Set = None,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    resume: options.Resume = None,
-    overwrite: options.Overwrite = False,
-) -> None:
+@options.fitting("images", data=("data__path", options.Images))
+def fit(asked: options.Fitting) -> None:
     """Learn to classify cell images along a taxonomy and score the result on patients held out."""
-    options.check_output(out, resume=resume, overwrite=overwrite)
-    options.limit_threads(threads)
     from trilineage.cli.results import show_run
     from trilineage.pipelines import images
 
-    settings = options.configured(images.Config, config, assignments, data__path=data)
-    show_run(images.fit(settings, out, device=device, overwrite=overwrite))
+    show_run(asked.run(images.fit))
 
 
 @app.command()
@@ -121,8 +100,9 @@ def explain(
 
 @app.command()
 @door(is_resumable=True)
+@options.fitting("images", data=("data__path", options.Images))
 def compare(
-    out: options.Out,
+    asked: options.Fitting,
     vary: Annotated[
         list[str] | None,
         typer.Option(
@@ -132,23 +112,13 @@ def compare(
             "each with ViT-Small and ConvNeXt-Tiny.",
         ),
     ] = None,
-    data: Images = None,
-    config: options.Config = None,
-    assignments: options.Set = None,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    resume: options.Resume = None,
-    overwrite: options.Overwrite = False,
 ) -> None:
     """Fit one model per variant on the same splits and compare them over the same patients."""
-    options.check_output(out, resume=resume, overwrite=overwrite)
-    options.limit_threads(threads)
     from trilineage.cli.results import show_run
     from trilineage.pipelines import images
 
-    settings = options.configured(images.Config, config, assignments, data__path=data)
     grid = options.varied(images.Config, vary) if vary else None
-    show_run(images.compare(settings, out, vary=grid, device=device, overwrite=overwrite))
+    show_run(asked.run(images.compare, vary=grid))
 
 
 @app.command()

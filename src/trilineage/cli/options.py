@@ -1,10 +1,13 @@
 """Options that several commands share, and how they become a configuration."""
 
+import functools
+import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
@@ -31,6 +34,14 @@ Data = Annotated[
         "--data", "-d", help="Expression file (h5ad, 10x h5 or folder, zarr, CSV/TSV); sets `data.path`."
     ),
 ]
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        "-d",
+        help="Folder per class, folder with a manifest, CSV or MedMNIST npz; sets `data.path`.",
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the Run to write.")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")]
 Threads = Annotated[
@@ -47,6 +58,66 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the Run in 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished Run.")]
 
 SettingsType = TypeVar("SettingsType")
+
+
+class Fitting(NamedTuple):
+    """What every command that fits was asked for, checked."""
+
+    settings: Any
+    """Configuration of the recipe: file, `--set` and options with a name of their own."""
+    out: Path
+    """Folder of the Run."""
+    device: str
+    """Where to compute."""
+    overwrite: bool
+    """Whether to delete a Run that is there."""
+
+    def run(self, work: Callable[..., Any], **more: Any) -> Any:
+        """Return what a function of a recipe makes of it."""
+        return work(self.settings, self.out, device=self.device, overwrite=self.overwrite, **more)
+
+
+def fitting(recipe: str, **named: tuple[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that gives a command the options of every fit; the command takes them as one `Fitting`.
+
+    Parameters
+    ----------
+    recipe
+        Module of `trilineage.pipelines` whose `Config` is read, after the threads were limited.
+    named
+        Options of its own name: the key that each sets, with `__` for the dot, and its annotation.
+    """
+    before: dict[str, tuple[Any, Any]] = {"out": (Out, inspect.Parameter.empty)}
+    after: dict[str, tuple[Any, Any]] = {name: (annotation, None) for name, (_, annotation) in named.items()}
+    after |= {"config": (Config, None), "assignments": (Set, None), "device": (Device, "auto")}
+    after |= {"threads": (Threads, None), "resume": (Resume, None), "overwrite": (Overwrite, False)}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            asked = {name: given.pop(name) for name in (*before, *after)}
+            check_output(asked["out"], resume=asked["resume"], overwrite=asked["overwrite"])
+            limit_threads(asked["threads"])
+            values = {key: asked[name] for name, (key, _) in named.items()}
+            wanted = import_module(f"trilineage.pipelines.{recipe}").Config
+            settings = configured(wanted, asked["config"], asked["assignments"], **values)
+            command(Fitting(settings, asked["out"], asked["device"], asked["overwrite"]), **given)
+
+        own = list(inspect.signature(command).parameters.values())[1:]
+        parameters = [*_parameters(before), *own, *_parameters(after)]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return decorate
+
+
+def _parameters(options: dict[str, tuple[Any, Any]]) -> list[inspect.Parameter]:
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return [
+        inspect.Parameter(name, kind, annotation=annotation, default=default)
+        for name, (annotation, default) in options.items()
+    ]
 
 
 def configured(

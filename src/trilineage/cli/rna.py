@@ -24,24 +24,13 @@ class Reference(StrEnum):
 
 @app.command()
 @door(is_resumable=True)
-def fit(
-    out: options.Out,
-    data: options.Data = None,
-    config: options.Config = None,
-    assignments: options.Set = None,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    resume: options.Resume = None,
-    overwrite: options.Overwrite = False,
-) -> None:
+@options.fitting("rna", data=("data__path", options.Data))
+def fit(asked: options.Fitting) -> None:
     """Learn to diagnose from expression data and score the result on patients held out."""
-    options.check_output(out, resume=resume, overwrite=overwrite)
-    options.limit_threads(threads)
     from trilineage.cli.results import show_run
     from trilineage.pipelines import rna
 
-    settings = options.configured(rna.Config, config, assignments, data__path=data)
-    show_run(rna.fit(settings, out, device=device, overwrite=overwrite))
+    show_run(asked.run(rna.fit))
 
 
 @app.command()
@@ -118,29 +107,18 @@ def explain(
 
 @app.command()
 @door(is_resumable=True)
+@options.fitting("rna", data=("data__path", options.Data))
 def study(
-    out: options.Out,
+    asked: options.Fitting,
     vary: Annotated[
         list[str],
         typer.Option(
             "--vary", metavar="KEY=V1,V2", help="Option and the values to compare; may be repeated (a grid)."
         ),
     ],
-    data: options.Data = None,
-    config: options.Config = None,
-    assignments: options.Set = None,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    resume: options.Resume = None,
-    overwrite: options.Overwrite = False,
 ) -> None:
     """Fit one model per value of the options varied and compare them on the same patients."""
-    options.check_output(out, resume=resume, overwrite=overwrite)
-    options.limit_threads(threads)
     from trilineage.cli.results import show_run
     from trilineage.pipelines import rna
 
-    settings = options.configured(rna.Config, config, assignments, data__path=data)
-    show_run(
-        rna.study(settings, out, vary=options.varied(rna.Config, vary), device=device, overwrite=overwrite)
-    )
+    show_run(asked.run(rna.study, vary=options.varied(rna.Config, vary)))
