@@ -23,14 +23,6 @@ class Format(StrEnum):
     saelens = "saelens"
 
 
-Images = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        "-d",
-        help="Folder per class, folder with a manifest, CSV or MedMNIST npz; sets `data.path`.",
-    ),
-]
 Encoder = Annotated[
     Path | None,
     typer.Option(
@@ -41,25 +33,13 @@ Encoder = Annotated[
 
 @app.command()
 @door(is_resumable=True)
-def fit(
-    out: options.Out,
-    data: Images = None,
-    encoder: Encoder = None,
-    config: options.Config = None,
-    assignments: options.Set = None,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    resume: options.Resume = None,
-    overwrite: options.Overwrite = False,
-) -> None:
+@options.fitting("concepts", data=("data__path", options.Images), encoder=("encoder__run", Encoder))
+def fit(asked: options.Fitting) -> None:
     """Learn concepts from the tokens of images, test them on patients held out, and make barcodes of patients."""
-    options.check_output(out, resume=resume, overwrite=overwrite)
-    options.limit_threads(threads)
     from trilineage.cli.results import show_run
     from trilineage.pipelines import concepts
 
-    settings = options.configured(concepts.Config, config, assignments, data__path=data, encoder__run=encoder)
-    show_run(concepts.fit(settings, out, device=device, overwrite=overwrite))
+    show_run(asked.run(concepts.fit))
 
 
 @app.command()
@@ -162,7 +142,7 @@ def tokens(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the tokens; set it as `tokens.folder`.")
     ],
-    data: Images = None,
+    data: options.Images = None,
     encoder: Encoder = None,
     config: options.Config = None,
     assignments: options.Set = None,
