@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from trilineage.data.images.augment_kernels import smoothed
 from trilineage.data.images.augmentation import draw_variations, uniform_draws, write_plain, write_varied
+from trilineage.data.images.decoding import Unfitted, unfitted, whole
 from trilineage.data.images.settings import AugmentationSettings
 from trilineage.data.images.stains import MAY_GRUENWALD_GIEMSA
 
@@ -19,7 +22,7 @@ def varied(pixels, settings, content=1, epoch=0, seed=0):
     contents, epochs = np.array([content], np.uint64), np.array([epoch], np.uint64)
     variations = draw_variations(settings, contents, epochs, seed=seed, shape=pixels.shape[:2])
     out = np.empty((3, *pixels.shape[:2]), np.float32)
-    write_varied(pixels, variations, 0, out)
+    write_varied(whole(pixels), variations, 0, out)
     return out.transpose(1, 2, 0)
 
 
@@ -73,7 +76,7 @@ def test_a_free_turn_agrees_with_scipy(cell):
         pixels[..., 0].astype(float), [[a4, a3], [a1, a0]], [a5, a2], order=1, mode="reflect"
     )
     out = np.empty((3, 64, 64), np.float32)
-    write_varied(pixels, variations, 0, out)
+    write_varied(whole(pixels), variations, 0, out)
     assert np.abs(out[0] * 255 - expected).max() < 2  # grey values: places are rounded to 1/256 pixel
 
 
@@ -98,7 +101,7 @@ def test_stain_moves_the_amounts_by_the_formula(cell):
     expected = (256 * np.exp(-(amounts * (1 + 0.3 * factors) + 0.05 * offsets) @ basis) - 1) / 255
     variations = draw_variations(settings, numbers(1, 9), numbers(1), seed=2, shape=(32, 32))
     out = np.empty((3, 32, 32), np.float32)
-    write_varied(pixels, variations, 0, out)
+    write_varied(whole(pixels), variations, 0, out)
     assert np.abs(out.transpose(1, 2, 0) - expected.clip(0, 1)).max() < 1 / 255
 
 
@@ -138,3 +141,65 @@ def test_draws_are_even_and_unrelated():
     assert np.abs(draws.mean(axis=0) - 0.5).max() < 0.01
     assert np.abs(np.corrcoef(draws.T) - np.eye(4)).max() < 0.03
     assert np.abs(np.histogram(draws[:, 0], 10, (0, 1))[0] - 2000).max() < 200
+
+
+def soft(size):
+    """Return an image of waves that sampling can follow, as float (height width 3)."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    waves = [np.sin(20 * x + 3), np.cos(17 * y - 9 * x), np.sin(25 * x * y)]
+    return 128 + 90 * np.stack(waves, axis=2)
+
+
+@pytest.mark.parametrize("size", [48, 60, 77, 96, 100])
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+def test_an_image_as_decoded_is_varied_like_one_at_the_working_size(size, fit):
+    large, settings = soft(size).astype(np.uint8), AugmentationSettings(stain=0, brightness=0, stain_shift=0)
+    variations = draw_variations(settings, numbers(1, 5), numbers(1), seed=0, shape=(48, 48))
+    out, expected = np.empty((2, 3, 48, 48), np.float32)
+    write_varied(unfitted(Image.fromarray(large), (48, 48), fit), variations, 0, out)
+    write_varied(whole(soft(48).astype(np.uint8)), variations, 0, expected)
+    inner = np.s_[:, 8:-8, 8:-8]
+    assert np.abs(out[inner] - expected[inner]).mean() < 2.5 / 255
+
+
+def test_sampling_once_is_sharper_than_resizing_first(real_data):
+    path = next((real_data / "images" / "pbc_barcelona" / "images" / "monocyte").glob("*.jpg"))
+    image = Image.open(path).convert("RGB")
+    settings = NONE.replace(rotation_degrees=20)
+    variations = draw_variations(settings, numbers(1, 5), numbers(1), seed=0, shape=(224, 224))
+    once, twice = np.empty((2, 3, 224, 224), np.float32)
+    write_varied(unfitted(image, (224, 224), "squash"), variations, 0, once)
+    write_varied(whole(np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))), variations, 0, twice)
+    assert np.abs(np.diff(once, axis=2)).mean() > np.abs(np.diff(twice, axis=2)).mean()
+
+
+def test_a_crop_shows_what_lies_beyond_it_where_the_image_goes_on():
+    stripes = np.zeros((20, 40, 3), np.uint8)
+    stripes[:, :10], stripes[:, 30:] = 200, 200
+    variations = draw_variations(NONE, numbers(1), numbers(1), seed=0, shape=(20, 20))
+    variations.affine[0, 2] += 10
+    out = np.empty((3, 20, 20), np.float32)
+    write_varied(unfitted(Image.fromarray(stripes), (20, 20), "crop"), variations, 0, out)
+    assert np.allclose(out[0, 5] * 255, [0] * 10 + [200] * 10, atol=1e-3)
+
+
+def test_smoothed_pixels_are_means_of_four():
+    values = np.random.default_rng(0).integers(0, 256, (5, 18, 4), dtype=np.uint8)
+    means = smoothed(values.view(np.uint32)[..., 0], 18).view(np.uint8).reshape(4, -1, 4)[:, :17, :3]
+    exact = (values.astype(int)[1:] + values[:-1])[..., :3]
+    assert np.array_equal(means, (exact[:, 1:] + exact[:, :-1] + 2) // 4)
+
+
+def test_an_image_far_larger_than_the_working_size_is_resized_first():
+    large = Image.fromarray(soft(300).astype(np.uint8))
+    assert unfitted(large, (48, 48), "squash").pixels.shape == (48, 48, 3)
+    assert unfitted(large, (200, 200), "squash").pixels.shape == (300, 300, 4)
+    assert isinstance(unfitted(large, (200, 200), "pad"), Unfitted)
+
+
+def test_a_row_that_lies_outside_altogether_is_mirrored(cell):
+    settings = NONE.replace(shift=0.5, scale=0.9, rotation_degrees=180)
+    for content in range(30):
+        image = varied(cell(2), settings, content=content) * 255
+        assert image.min() >= cell(2).min() - 1
+        assert image.max() <= cell(2).max() + 1

@@ -22,6 +22,7 @@ _LINE = 16
 _FIXED = 65536
 """One pixel in the integer coordinates of the source."""
 _I32, _U32, _F32 = np.int32, np.uint32, np.float32
+_TWO, _TWOS = _U32(0x200), _U32(0x20002)
 _EIGHT, _BYTE, _RED_BLUE, _GREEN = _U32(8), _U32(0xFF), _U32(0xFF00FF), _U32(0xFF00)
 
 
@@ -72,20 +73,42 @@ def _weighed(w00, w01, w10, w11, p00, p01, p10, p11):
 
 
 @njit(cache=True, nogil=True)
-def _packed(pixels):
-    """Return an image with the three channels of a pixel in one number, red in the lowest bits, and the length of a row.
+def _row_length(width):
+    """Return the length of the rows of packed pixels: an odd number of cache lines.
 
-    A row is an odd number of cache lines long: the pixels of a column, which lie side by side in an image that is
-    turned by a right angle, would else push each other out of the cache.
+    The pixels of a column lie side by side in an image that is turned by a right angle; in rows of a power of two they
+    would push each other out of the cache.
     """
+    return ((width + _LINE - 1) // _LINE | 1) * _LINE
+
+
+@njit(cache=True, nogil=True)
+def packed(pixels):
+    """Return an image with the three channels of a pixel in one number, red in the lowest bits; rows are filled up."""
     height, width = pixels.shape[0], pixels.shape[1]
-    stride = ((width + _LINE - 1) // _LINE | 1) * _LINE
-    packed = np.empty(height * stride, np.uint32)
+    out = np.empty((height, _row_length(width)), np.uint32)
     for row in range(height):
-        line, target = pixels[row].reshape(-1), packed[row * stride : row * stride + width]
+        line, target = pixels[row].reshape(-1), out[row]
         for column in range(width):
             target[column] = line[3 * column] | (line[3 * column + 1] << 8) | (line[3 * column + 2] << 16)
-    return packed, stride
+    return out
+
+
+@njit(cache=True, nogil=True)
+def smoothed(pixels, width):
+    """Return the means of four packed pixels that meet at a corner: one row and one column less, rows filled up."""
+    out = np.empty((pixels.shape[0] - 1, _row_length(width - 1)), np.uint32)
+    for row in range(out.shape[0]):
+        above, below, target = pixels[row], pixels[row + 1], out[row]
+        for column in range(width - 1):
+            a, b, c, d = above[column], above[column + 1], below[column], below[column + 1]
+            both = _U32(_U32(a & _RED_BLUE) + _U32(b & _RED_BLUE))
+            both = _U32(both + _U32(_U32(c & _RED_BLUE) + _U32(d & _RED_BLUE)))
+            one = _U32(_U32(a & _GREEN) + _U32(b & _GREEN))
+            one = _U32(one + _U32(_U32(c & _GREEN) + _U32(d & _GREEN)))
+            both, one = _U32(_U32(both + _TWOS) >> _U32(2)), _U32(_U32(one + _TWO) >> _U32(2))
+            target[column] = _U32(_U32(both & _RED_BLUE) | _U32(one & _GREEN))
+    return out
 
 
 @njit(cache=True, nogil=True)
@@ -210,16 +233,16 @@ def _stain_row(l0, l1, l2, m0, m1, m2, shift, gain, out):
 
 
 @njit(cache=True, nogil=True)
-def vary(pixels, affine, mix, shift, gain, has_stain, out):
-    """Write a varied image (3 height width, in [0, 1]).
+def vary(pixels, width, affine, mix, shift, gain, has_stain, out):
+    """Write a varied image (3 height width, in [0, 1]) from packed pixels (height, at least `width`).
 
     `affine` leads from a pixel of the result to a place in the source: x = a0 X + a1 Y + a2, y = a3 X + a4 Y + a5;
     between pixels it is linear, outside the image is mirrored. Optical densities d become `d @ mix + shift`, values
     are multiplied by `gain` and cut off at 0 and 1.
     """
-    height, width, n_rows, n_columns = pixels.shape[0], pixels.shape[1], out.shape[1], out.shape[2]
+    height, stride, n_rows, n_columns = pixels.shape[0], pixels.shape[1], out.shape[1], out.shape[2]
+    flat = pixels.reshape(-1)
     a0, a1, a2, a3, a4, a5 = affine
-    packed, stride = _packed(pixels)
     first_x, across = _places(a0, a1, a2, n_columns, n_rows, width, 1)
     first_y, down = _places(a3, a4, a5, n_columns, n_rows, height, stride)
     found = np.empty((4, n_columns), np.uint32)
@@ -228,7 +251,7 @@ def vary(pixels, affine, mix, shift, gain, has_stain, out):
     turn_x, turn_y = _U32(step_x & 0xFFFFFFFF), _U32(step_y & 0xFFFFFFFF)
     for row in range(n_rows):
         x, y = round((a1 * row + a2) * _FIXED), round((a4 * row + a5) * _FIXED)
-        _fetch(packed, stride, height, width, x, y, step_x, step_y, first_x, across, first_y, down, found)
+        _fetch(flat, stride, height, width, x, y, step_x, step_y, first_x, across, first_y, down, found)
         x, y = _U32(x & 0xFFFFFFFF), _U32(y & 0xFFFFFFFF)
         if not has_stain:
             _plain_row(found, x, y, turn_x, turn_y, gain, out[0, row], out[1, row], out[2, row])

@@ -141,11 +141,11 @@ class _Work:
             self._write(place)
 
     def _write(self, place: int) -> None:
-        sized = self.table.read_sized(int(self.chosen[place]))
+        position, out = int(self.chosen[place]), self.pixels[place]
         if self.variations is None:
-            write_plain(sized, self.pixels[place])
+            write_plain(self.table.read_sized(position), out)
         else:
-            write_varied(sized, self.variations, place, self.pixels[place])
+            write_varied(self.table.read_unfitted(position), self.variations, place, out)
 
 
 def patient_weights(patients: Shaped[np.ndarray, " image"]) -> Float64[np.ndarray, " image"]:

@@ -10,11 +10,12 @@ from jaxtyping import Bool, Shaped, UInt8
 
 from trilineage.core.files import atomic_path, sha256_bytes
 from trilineage.core.progress import progress
+from trilineage.data.images.decoding import Unfitted, whole
 from trilineage.data.images.reading import Pixels, pillow_version
 from trilineage.data.images.settings import ImageDataSettings
 from trilineage.data.images.threads import in_threads, n_workers
 
-_VERSION = 1
+_VERSION = 2
 _PER_SHARD = 256
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,10 @@ class CachedPixels:
         """Return an image at the working size; from a shard it is read-only."""
         shard = self._shard(row // _PER_SHARD)
         return self.pixels.read_sized(row) if shard is None else shard[row % _PER_SHARD]
+
+    def read_unfitted(self, row: int) -> Unfitted:
+        """Return an image at the working size, with its shard or without: variation does not depend on that."""
+        return whole(self.read_sized(row))
 
     def prepare(self) -> int:
         """Write the shards that are not there yet; return how many images were decoded.

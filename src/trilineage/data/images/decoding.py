@@ -73,6 +73,9 @@ _DAMAGED = (
 _GREY_DEPTHS = ((255, 0), (1023, 2), (4095, 4), (65535, 8))
 """Largest value of a grey image and the bits it has more than 8."""
 
+_FAR = 2.2
+"""Pixels of an image to one of the working size, along a side, beyond which it is resized before it is varied."""
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -94,6 +97,15 @@ class ImageHeader(NamedTuple):
     """Pixels from top to bottom, after the camera's turn is undone."""
     format: str
     """JPEG (MPO: several of them), PNG, TIFF, BMP, WEBP or GIF."""
+
+
+class Unfitted(NamedTuple):
+    """An image before it is brought to the working size."""
+
+    pixels: UInt8[np.ndarray, "height width bands"]
+    """Red, green and blue, 0 to 255, and perhaps a fourth byte that counts for nothing; only to be read."""
+    box: tuple[float, float, float, float]
+    """Left, top, right and bottom, in pixels, of what the working size shows."""
 
 
 def probe(data: bytes, *, max_pixels: int = LARGEST_PIXELS, decode: bool = False) -> ImageHeader:
@@ -148,14 +160,48 @@ def decode_sized(
         If it is no image, has too many pixels, is damaged or cut short.
     """
     try:
-        image = _opened(data, max_pixels)
-        if _orientation(image) != 1:
-            return fitted(_as_colour(image), shape, fit)
-        size = image.size
-        image.draft("RGB", _needed_size(size, shape, fit))
-        return fitted(_as_colour(image), shape, fit, size=size)
+        image, size = _decoded(data, shape, fit, max_pixels)
+        return fitted(image, shape, fit, size=size)
     except _DAMAGED as error:
         raise _unreadable(error) from error
+
+
+def decode_unfitted(
+    data: bytes, shape: tuple[int, int], fit: Fit, *, max_pixels: int = LARGEST_PIXELS
+) -> Unfitted:
+    """Return the pixels of an image and what of them the working size shows, for one who samples them anyway.
+
+    Raises
+    ------
+    ImageError
+        If it is no image, has too many pixels, is damaged or cut short.
+    """
+    try:
+        image, size = _decoded(data, shape, fit, max_pixels)
+        return unfitted(image, shape, fit, size=size)
+    except _DAMAGED as error:
+        raise _unreadable(error) from error
+
+
+def unfitted(
+    image: Image.Image, shape: tuple[int, int], fit: Fit, *, size: tuple[int, int] | None = None
+) -> Unfitted:
+    """Return a colour image as it is, if it is not far larger than the working size and needs no borders; else fitted.
+
+    `size` is as in `fitted`.
+    """
+    box = _box(image, size or image.size, shape, fit)
+    is_far = box[2] - box[0] > _FAR * shape[1] or box[3] - box[1] > _FAR * shape[0]
+    return (
+        whole(fitted(image, shape, fit, size=size))
+        if is_far or fit == "pad"
+        else Unfitted(pixels_of(image), box)
+    )
+
+
+def whole(pixels: UInt8[np.ndarray, "height width 3"]) -> Unfitted:
+    """Return an image of which the working size shows all."""
+    return Unfitted(pixels, (0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])))
 
 
 def fitted(
@@ -165,15 +211,33 @@ def fitted(
 
     `size` (width, height) is what the image measured before it was decoded smaller, which settles its proportions.
     """
-    height, width = shape
-    if image.size == (width, height):
+    if image.size == shape[::-1]:
         return np.asarray(image).copy()
     if fit == "pad":
         return _padded(image, shape, size or image.size)
-    whole = (0.0, 0.0, float(image.size[0]), float(image.size[1]))
-    return _resized(
-        image, shape, _middle_box(image.size, size or image.size, shape) if fit == "crop" else whole
-    )
+    return _resized(image, shape, _box(image, size or image.size, shape, fit))
+
+
+def _decoded(
+    data: bytes, shape: tuple[int, int], fit: Fit, max_pixels: int
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Return an image in colour, decoded no larger than needed, and its size before that."""
+    image = _opened(data, max_pixels)
+    if _orientation(image) != 1:
+        image = _as_colour(image)
+        return image, image.size
+    size = image.size
+    image.draft("RGB", _needed_size(size, shape, fit))
+    return _as_colour(image), size
+
+
+def _box(
+    image: Image.Image, size: tuple[int, int], shape: tuple[int, int], fit: Fit
+) -> tuple[float, float, float, float]:
+    """Return what of an image the working size shows: left, top, right, bottom."""
+    if fit == "crop":
+        return _middle_box(image.size, size, shape)
+    return 0.0, 0.0, float(image.width), float(image.height)
 
 
 def _resized(

@@ -25,8 +25,8 @@ class LentMemory:
         """Return an array with any numbers in it."""
         n_bytes = 4 * math.prod(shape)
         memory = self._piece(n_bytes)
-        # of a memoryview, for arrays made of this one keep what is below it alive: the bytes, were it an array of theirs
-        lent = np.frombuffer(memoryview(memory)[:n_bytes], np.float32)
+        # over a memoryview: views of an array keep alive what it is a view of, which must be this array, not the bytes
+        lent = np.frombuffer(memory.data[:n_bytes], np.float32)
         weakref.finalize(lent, self._waiting.append, memory).atexit = False
         return lent.reshape(shape)
 

@@ -10,7 +10,16 @@ from jaxtyping import Int, Shaped, UInt8
 from PIL import Image
 
 from trilineage.core.errors import ImageError
-from trilineage.data.images.decoding import MAX_FILE_BYTES, decode, decode_sized, fitted
+from trilineage.data.images.decoding import (
+    MAX_FILE_BYTES,
+    Unfitted,
+    decode,
+    decode_sized,
+    decode_unfitted,
+    fitted,
+    unfitted,
+    whole,
+)
 from trilineage.data.images.settings import ImageDataSettings
 from trilineage.data.images.stains import MAY_GRUENWALD_GIEMSA, StainReference, stain_normaliser, stain_of
 
@@ -30,6 +39,10 @@ class Pixels(Protocol):
 
     def read_sized(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         """Return an image at the working size."""
+        ...
+
+    def read_unfitted(self, row: int) -> Unfitted:
+        """Return an image for one who samples it anyway: at the working size or, better, as it was decoded."""
         ...
 
 
@@ -59,6 +72,14 @@ class FilePixels:
         path, settings = Path(str(self.paths[row])), self.settings
         with _named(path):
             return decode_sized(
+                read_bytes(path), settings.shape, settings.fit, max_pixels=settings.max_pixels
+            )
+
+    def read_unfitted(self, row: int) -> Unfitted:
+        """Return an image as it was decoded, if it is not far larger than the working size."""
+        path, settings = Path(str(self.paths[row])), self.settings
+        with _named(path):
+            return decode_unfitted(
                 read_bytes(path), settings.shape, settings.fit, max_pixels=settings.max_pixels
             )
 
@@ -96,6 +117,13 @@ class ArrayPixels:
             return pixels
         return fitted(Image.fromarray(pixels), self.settings.shape, self.settings.fit)
 
+    def read_unfitted(self, row: int) -> Unfitted:
+        """Return an image as it is, if it is not far larger than the working size."""
+        pixels = self.pixels[self.rows[row]]
+        if pixels.shape[:2] == self.settings.shape:
+            return whole(pixels)
+        return unfitted(Image.fromarray(pixels), self.settings.shape, self.settings.fit)
+
 
 class StainedPixels:
     """Images whose stain is normalised at the working size; those without a stain are left as they are, and counted.
@@ -126,6 +154,10 @@ class StainedPixels:
             self.left_unstained.add(row)
             return sized
         return normalised
+
+    def read_unfitted(self, row: int) -> Unfitted:
+        """Return an image at the working size, its stain normalised."""
+        return whole(self.read_sized(row))
 
 
 def reference_of(settings: ImageDataSettings) -> StainReference:

@@ -47,7 +47,7 @@ def _taps(low, high, length, n_out):
 
 
 @intrinsic
-def _write_mixed(typing, total, place, weights, tap, n_taps, out, target):
+def _write_mixed(typing, total, place, weights, tap, n_taps, out, target):  # noqa: PLR0913  (plain arrays)
     """Write a pixel to `out[target]`: the vectors from `total[place]` on, each times its weight, rounded.
 
     The compiler does not make vectors of four numbers that lie side by side; here it is told to. Four bytes are written

@@ -57,7 +57,8 @@ class ImageDataSettings(Settings):
     stain_reference: str | None = None
     """Image whose stain the others are given; left out: May-Gruenwald-Giemsa as in the PBC images."""
     cache_dir: str | None = None
-    """Folder for decoded images at the working size, shared by all Runs and processes; left out: none is kept."""
+    """Folder for decoded images at the working size, shared by all Runs and processes; left out: none is kept. Images
+    that are varied are then sampled from the working size and a little softer than from the decoded image."""
     workers: int = Field(default=0, ge=0)
     """Threads that decode; 0: one per core that this process may use."""
 

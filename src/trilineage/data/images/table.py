@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int, Shaped, UInt8, UInt64
 
+from trilineage.data.images.decoding import Unfitted
 from trilineage.data.images.reading import Pixels
 from trilineage.data.images.settings import ImageDataSettings
 
@@ -71,6 +72,16 @@ class ImageTable:
             If it can no longer be read.
         """
         return self.reader.read_sized(int(self.rows[position]))
+
+    def read_unfitted(self, position: int) -> Unfitted:
+        """Return an image for one who samples it anyway, as `augmentation.write_varied` does.
+
+        Raises
+        ------
+        ImageError
+            If it can no longer be read.
+        """
+        return self.reader.read_unfitted(int(self.rows[position]))
 
     def left_unstained(self) -> tuple[str, ...]:
         """Return the images that were read so far and have no stain to normalise (nearly blank, or one colour)."""
