@@ -40,7 +40,7 @@ from trilineage.models.extraction import ExtractionReport
 from trilineage.pipelines._concepts.coding import MODEL, encode_cohort, make_controls
 from trilineage.pipelines._concepts.compare import compare_cohorts
 from trilineage.pipelines._concepts.config import Config
-from trilineage.pipelines._concepts.dictionary import make_dictionaries
+from trilineage.pipelines._concepts.dictionary import make_dictionaries, require_possible
 from trilineage.pipelines._concepts.exchange import export_weights, import_weights
 from trilineage.pipelines._concepts.explain import explain_run
 from trilineage.pipelines._concepts.material import describe_material, gather
@@ -100,6 +100,7 @@ def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: boo
     """
     material = gather(config)
     encoder = build_encoder(config.encoder, config.data.shape)
+    require_possible(config, encoder.width)
     place = choose_place(config.seed, device)
     run = open_run(config, material, Path(out), place=place, overwrite=overwrite)
     if run.is_complete:

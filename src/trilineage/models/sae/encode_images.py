@@ -74,7 +74,12 @@ def encode_images(  # noqa: PLR0913  (who encodes, what, and where)
     encoder.to(device)
     positions = (np.arange(images) if isinstance(images, int) else images)[first:]
     step = images_per_batch(encoder.image_size, device)
-    summary = _Summary(sae.eval().to(device), encoder.tokens, encoder.n_prefix, tau)
+    kept: torch.dtype = getattr(torch, encoder.dtype)
+
+    def tokens_of(pixels: Tensor) -> Tensor:
+        return encoder.tokens(pixels).to(kept).float()  # rounded as on disk: an image has one code
+
+    summary = _Summary(sae.eval().to(device), tokens_of, encoder.n_prefix, tau)
     return _encode(summary, load, positions, step=step, workers=workers, device=device)
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import nn
 
+from trilineage.core.errors import ConfigError
 from trilineage.core.seeding import derive_seed, seed_everything
 from trilineage.data.sae_formats.open import open_sae
 from trilineage.data.tokens.batches import ShuffledTokens
@@ -44,6 +45,29 @@ class Dictionaries(NamedTuple):
     def first(self) -> SparseAutoencoder:
         """The autoencoder that is explained."""
         return self.members[0]
+
+
+def require_possible(config: Config, width: int) -> None:
+    """Refuse what cannot work with tokens of a width, before any token is computed.
+
+    Raises
+    ------
+    ConfigError
+        More latents are to be active than there are, or barcodes are asked for of tokens that are not kept.
+    FormatError, UnsafeFileError, DataError
+        The autoencoder that is brought along cannot be read, or is of tokens of another width.
+    """
+    if config.encoder.keep == "cls" and not config.barcode.with_cls:
+        raise ConfigError(
+            "no token is left that barcodes could count",
+            seen="encoder.keep=cls, barcode.with_cls=false",
+            allowed="barcode.with_cls=true where the class token alone is kept",
+            remedy="set barcode.with_cls=true, or encoder.keep=both",
+        )
+    if config.weights:
+        open_sae(config.weights, width=width)
+    else:
+        config.sae.n_latents(width)
 
 
 def make_dictionaries(reader: TokenReader, material: Material, config: Config, place: Place) -> Dictionaries:

@@ -184,7 +184,7 @@ def _located(
     controls = make_controls(member, reader, material, config, name="controls")
     found = locate(material, positions, regions, encoder, {MODEL: member, **controls})
     run.write_json(FOCUS, {"n_images": len(positions), "rows": focus_rows(found)})
-    return found[MODEL]
+    return found.get(MODEL)
 
 
 def _draw(

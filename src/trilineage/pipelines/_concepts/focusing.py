@@ -54,7 +54,10 @@ def locate(
     encoder: TokenEncoder,
     members: Mapping[str, SparseAutoencoder],
 ) -> dict[str, Focus]:
-    """Share out the activation of every latent of some dictionaries among the regions of some images."""
+    """Share out the activation of the latents of some dictionaries among the regions of some images.
+
+    A dictionary that is silent in all of them is left out.
+    """
     table = material.table.subset(positions)
     masks = region_masks(table, regions)
     batches, found = ImageBatches(table), {subject: _Items() for subject in members}
@@ -74,7 +77,11 @@ def locate(
                     found[subject].add(place, active, codes.maps(active)[0].cpu().numpy(), fractions)
             meter.advance()
     patients = material.cohort.patients[positions] if material.has_patients else None
-    return {subject: items.focus(members[subject].n_latents, patients) for subject, items in found.items()}
+    return {
+        subject: items.focus(members[subject].n_latents, patients)
+        for subject, items in found.items()
+        if items.images
+    }
 
 
 class _Items:

@@ -93,10 +93,10 @@ def write_results(
             returning[one.subject] = _returning(one.member, twins[one.subject], config)
         if one.subject == MODEL:
             _write_cohort(run, one, codes, fitted, parts, config)
-        if one.subject == MODEL or one.subject in COMPETITORS:
-            barcodes[one.subject] = make_barcodes(
-                codes, one.store.source, material.cohort, uses_cls=config.barcode.with_cls
-            )
+        uses_cls = config.barcode.with_cls and codes.has_cls
+        is_competitor = one.subject in COMPETITORS and codes.matrix("above", with_cls=uses_cls).nnz > 0
+        if one.subject == MODEL or is_competitor:  # a control that is silent at this tau has no barcodes
+            barcodes[one.subject] = make_barcodes(codes, one.store.source, material.cohort, uses_cls=uses_cls)
     run.write_json(RECONSTRUCTION, reconstruction)
     run.write_json(TARGETS, target_rows(examined))
     _decide(run, examined, returning, fitted, config, place)

@@ -75,11 +75,6 @@ def read_dictionary(run: Run, name: str = DICTIONARY) -> SparseAutoencoder:
     return member.eval()
 
 
-def dictionary_key(run: Run, name: str = DICTIONARY) -> str:
-    """Return the digest that tells one dictionary from another."""
-    return str(run.manifest["files"][f"weights/{name}.safetensors"])
-
-
 def write_source(run: Run, source: TokenSource, facts: dict[str, Any]) -> None:
     """Write what the tokens are of, and what was counted of them."""
     run.write_json(TOKENS, {"source": source.to_dict(), **facts})

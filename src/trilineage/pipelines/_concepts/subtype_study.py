@@ -19,11 +19,11 @@ from trilineage.evaluation.barcodes.make import BarcodeTally
 from trilineage.evaluation.barcodes.settings import SUBTYPE_METRICS, DiseaseSettings, SubtypeSettings
 from trilineage.evaluation.barcodes.subtype_model import Features
 from trilineage.evaluation.settings import EvaluationSettings
-from trilineage.models.sae.encode_images import encode_tokens
+from trilineage.models.sae.encode_images import dictionary_key, encode_tokens
 from trilineage.models.sae.summaries import summarise
 from trilineage.pipelines._concepts.config import Config
 from trilineage.pipelines._concepts.patients import keep_barcodes
-from trilineage.pipelines._concepts.store import KIND, dictionary_key, read_dictionary
+from trilineage.pipelines._concepts.store import KIND, read_dictionary
 from trilineage.pipelines._concepts.subtypes import (
     DISEASE_FILE,
     Images,
@@ -107,7 +107,7 @@ def _barcodes_of(bags: FeatureBags, config: SubtypeConfig) -> Barcodes:
         positions = np.arange(start, start + codes.n_tokens)
         found = summarise(codes, n_tokens=1, n_prefix=1, tau=options.barcode.tau, positions=positions)
         tally.add(found, bags.patients[rows])
-    return tally.barcodes(labels=bags.labels, dictionary_key=dictionary_key(run))
+    return tally.barcodes(labels=bags.labels, dictionary_key=dictionary_key(member))
 
 
 def _others(bags: FeatureBags | None, config: SubtypeConfig) -> tuple[dict[str, Features], Images | None]:

@@ -4,7 +4,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from trilineage.core.artifacts import Run
+from trilineage.data.images.table import ImageTable
 from trilineage.data.tokens.reader import TokenReader
 from trilineage.data.tokens.store import TokenStore
 from trilineage.models.encoder import TokenEncoder, build_encoder
@@ -18,6 +21,7 @@ from trilineage.models.extraction import (
 from trilineage.pipelines._concepts.config import Config
 from trilineage.pipelines._concepts.material import Material, open_table
 from trilineage.training.distributed import choose_device, main_process_first
+from trilineage.training.interruption import interruptible
 from trilineage.training.place import Place
 
 
@@ -31,14 +35,7 @@ def open_tokens(
     folder = own_folder(run, config)
     with main_process_first(place.processes):
         if place.processes.is_main:
-            extract_tokens(
-                encoder,
-                table,
-                folder,
-                images_per_shard=settings.images_per_shard,
-                workers=config.data.workers,
-                device=place.device,
-            )
+            _extract(encoder, table, folder, config, device=place.device)
     return TokenStore.open(folder, token_source(encoder, table))
 
 
@@ -67,12 +64,27 @@ def extract_share(config: Config, folder: Path, *, shard: str, device: str) -> E
     share = read_share(shard)
     table = open_table(config)
     encoder = build_encoder(config.encoder, config.data.shape)
-    return extract_tokens(
-        encoder,
-        table,
-        folder,
-        shard=share,
-        images_per_shard=config.tokens.images_per_shard,
-        workers=config.data.workers,
-        device=choose_device(device),
-    )
+    return _extract(encoder, table, folder, config, device=choose_device(device), shard=share)
+
+
+def _extract(
+    encoder: TokenEncoder,
+    table: ImageTable,
+    folder: Path,
+    config: Config,
+    *,
+    device: torch.device,
+    shard: tuple[int, int] = (0, 1),
+) -> ExtractionReport:
+    """Extract a share; on SIGTERM or Ctrl-C stop after a batch, with finished shards kept."""
+    with interruptible() as interruption:
+        return extract_tokens(
+            encoder,
+            table,
+            folder,
+            shard=shard,
+            images_per_shard=config.tokens.images_per_shard,
+            workers=config.data.workers,
+            device=device,
+            check=lambda: interruption.check("the extraction of tokens"),
+        )
