@@ -14,30 +14,28 @@ HOSTILE = "<script>alert(1)</script>"
 CLASSES = ("CBFB::MYH11", "NPM1", "control")
 
 
-def made_up(n_concepts: int = 40, n_patients: int = 2) -> dict:
+def made_up(n_concepts: int = 12, n_patients: int = 1) -> dict:
     """Return barcodes of patients of the second class."""
     rng = np.random.default_rng(0)
-    means = rng.gamma(1.0, 2.0, (n_concepts, len(CLASSES))).round(3)
+    means = rng.gamma(1.0, 2.0, (len(CLASSES), n_concepts)).round(3)
     quantiles = np.sort(rng.gamma(1.0, 2.0, (n_concepts, 5)), axis=1).round(3)
-    concepts = [
-        {
-            "latent": 3 * n,
-            "name": "" if n % 7 == 0 else f"purple granules, {CLASSES[n % 3]}",
-            "is_draft": n % 2 == 0,
-            "quantiles": quantiles[n].tolist(),
-            "class_means": means[n].tolist(),
-        }
+    names = {
+        str(3 * n): {"name": f"purple granules, {CLASSES[n % 3]}", "is_draft": n % 2 == 0}
         for n in range(n_concepts)
-    ]
+        if n % 7
+    }
     patients = []
     for number in range(n_patients):
-        values = (means[:, 1] * rng.uniform(0.6, 1.6, n_concepts)).round(3)
-        top = [
+        values = (means[1] * rng.uniform(0.6, 1.6, n_concepts)).round(3)
+        standing = [
             {
                 "latent": 3 * n,
                 "value": float(values[n]),
+                "low": float(0.8 * values[n]),
+                "high": float(1.2 * values[n]),
                 "share_below": 0.99 if n % 2 else 0.5,
                 "deviation": 2.5,
+                "quantiles": quantiles[n].tolist(),
                 "pictures": [{"file": f"pictures/{n}.png", "caption": "cells of this patient"}]
                 if n < 2
                 else [],
@@ -48,12 +46,12 @@ def made_up(n_concepts: int = 40, n_patients: int = 2) -> dict:
             {
                 "patient": f"P{number}",
                 "n_images": 120,
+                "note": "",
                 "label": "NPM1",
-                "probabilities": [0.1, 0.8, 0.1],
-                "barcode": values.tolist(),
-                "low": (values * 0.8).tolist(),
-                "high": (values * 1.2).tolist(),
-                "top": top,
+                "predicted": "NPM1",
+                "probabilities": dict(zip(CLASSES, (0.1, 0.8, 0.1), strict=True)),
+                "stripe": values.tolist(),
+                "standing": standing,
                 "nearest": [{"patient": "R7", "label": "NPM1", "distance": 0.12}],
             }
         )
@@ -61,10 +59,15 @@ def made_up(n_concepts: int = 40, n_patients: int = 2) -> dict:
         "kind": "trilineage patient barcodes",
         "version": 1,
         "made": {"run": "aml", "created": "2026-03-01T08:05:59+00:00", "trilineage": "0.1.0", "seed": 1},
-        "cohort": {"n_patients": 50, "n_images": 9000, "classes": list(CLASSES)},
+        "n_reference": 50,
         "tau": 0.2,
         "uses_cls": True,
-        "concepts": concepts,
+        "names": names,
+        "stripes": {
+            "latents": [3 * n for n in range(n_concepts)],
+            "full": quantiles[:, 4].tolist(),
+            "classes": dict(zip(CLASSES, means.tolist(), strict=True)),
+        },
         "patients": patients,
     }
 
@@ -87,7 +90,7 @@ def write(tmp_path):
 
 
 def test_every_patient_has_a_page_and_a_line_in_the_list(write, tmp_path):
-    write(made_up(n_patients=3))
+    write(made_up(n_concepts=2, n_patients=3))
     index = (tmp_path / "patients.html").read_text()
     for number in (1, 2, 3):
         assert f'href="patients/000{number}.html"' in index
@@ -100,7 +103,7 @@ def test_a_page_has_barcode_cells_neighbours_and_classes(write):
         assert f'<section id="{anchor}"' in page
     assert "NPM1 (80 %)" in page
     assert page.count("data:image/png;base64") >= 2
-    assert "10 concepts of those shown lie outside nine in ten of 50 reference patients." in page
+    assert "6 concepts of those shown lie outside nine in ten of 50 reference patients." in page
 
 
 def test_drafts_are_called_drafts(write):
@@ -111,32 +114,38 @@ def test_drafts_are_called_drafts(write):
 
 
 def test_what_is_not_known_is_left_out(write):
-    found = made_up(n_patients=1)
-    patient = found["patients"][0]
-    patient |= {"probabilities": None, "nearest": [], "low": None, "high": None, "label": ""}
-    for one in patient["top"]:
-        del one["pictures"]
+    found = made_up()
+    del found["stripes"], found["names"]
+    found["patients"] = [{"patient": "P0", "n_images": 120, "note": "no latent is active in any cell"}]
     page = write(found)
     for anchor in ("cells", "nearest", "classes"):
         assert f'<section id="{anchor}"' not in page
+    assert "<figure>" not in page
     assert "The barcode of 120 images." in page
+    assert "no latent is active in any cell" in page
 
 
 def test_hostile_names_stay_text(write, tmp_path):
-    found = made_up(n_patients=1)
-    found["patients"][0] |= {"patient": HOSTILE, "label": HOSTILE}
-    found["concepts"][1]["name"] = HOSTILE
-    found["cohort"]["classes"][1] = HOSTILE
+    found = made_up()
+    shares = {HOSTILE: 0.9}
+    found["patients"][0] |= {
+        "patient": HOSTILE,
+        "label": HOSTILE,
+        "predicted": HOSTILE,
+        "probabilities": shares,
+    }
+    found["names"]["3"]["name"] = HOSTILE
+    found["stripes"]["classes"] = {HOSTILE: found["stripes"]["full"]}
     page = write(found)
     assert "<script" not in page
     assert "<script" not in (tmp_path / "patients.html").read_text()
 
 
 def test_pictures_outside_the_folder_are_not_shown(write, tmp_path):
-    found = made_up(n_patients=1)
+    found = made_up()
     secret = tmp_path.parent / "secret.png"
     Image.new("RGB", (4, 4)).save(secret)
-    for one in found["patients"][0]["top"]:
+    for one in found["patients"][0]["standing"]:
         one["pictures"] = [{"file": "../secret.png", "caption": "x"}]
     assert '<section id="cells"' not in write(found)
 
@@ -167,6 +176,6 @@ def test_barcodes_of_a_newer_version_are_refused(tmp_path):
 
 def test_damaged_patients_are_named(write):
     found = made_up()
-    del found["patients"][0]["barcode"]
-    with pytest.raises(ArtifactError, match="barcode"):
+    del found["patients"][0]["n_images"]
+    with pytest.raises(ArtifactError, match="n_images"):
         write(found)

@@ -1,12 +1,19 @@
 """A page for each patient of a prediction: the barcode beside the reference cohort, top concepts, nearest patients.
 
-Reads the folder that `trilineage concepts predict` wrote: `patients.json` and the pictures it names.
+Reads the folder that `trilineage concepts predict` wrote: the pictures, and `patients.json`, which holds
+
+* `kind` and `version`; `made` (`run`, `created`, `trilineage`, `seed`); `n_reference`, `tau`, `uses_cls`;
+* `names`: by the number of a latent as text, its `name` and whether it `is_draft`; may be left out;
+* `stripes`, for the barcode as a picture: `latents`, `full` (95 % quantile of the reference patients), and by the name of
+  each of the `classes` the means of these latents in tokens per image; may be left out;
+* `patients`: `patient`, `n_images`, and as far as known `note`, `label`, `predicted`, `probabilities` by class, `nearest`
+  (`patient`, `label`, `distance`), `stripe` (tokens per image of the latents of `stripes`), and `standing`: `latent`,
+  `value`, `share_below`, `quantiles` (5, 25, 50, 75, 95 %), `low` and `high`, `pictures` (`file`, `caption`).
 """
 
 import base64
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +24,7 @@ from matplotlib.figure import Figure as Canvas
 
 from trilineage.core.errors import ArtifactError, NewerVersionError
 from trilineage.core.files import write_atomically
-from trilineage.report.blocks import Block, Facts, Figure, Gallery, Picture, Section, Table, Text
+from trilineage.report.blocks import Block, Facts, Figure, Gallery, Notice, Picture, Section, Table, Text
 from trilineage.report.drawing import INK, MODEL, MUTED, SECOND, WIDTH_IN, draw
 from trilineage.report.numbers import UNDEFINED, counted, moment, number, percent
 from trilineage.report.pictures import MAX_BYTES, png_size
@@ -55,7 +62,8 @@ def write_patient_pages(folder: Path | str) -> Path:
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise _damaged(repr(error)) from None
         write_atomically(path / name, page.encode())
-        pages.append((name, str(patient["patient"]), str(patient["label"]), _called(found, patient)))
+        called = str(patient.get("predicted") or "")
+        pages.append((name, str(patient["patient"]), str(patient.get("label") or ""), called))
     index = (
         page_environment()
         .get_template("patients.html.j2")
@@ -83,7 +91,7 @@ def read_patients(folder: Path) -> dict[str, Any]:
             allowed=f"up to {VERSION}",
             remedy="update trilineage",
         )
-    missing = {"made", "cohort", "tau", "uses_cls", "concepts", "patients"} - found.keys()
+    missing = {"made", "n_reference", "tau", "uses_cls", "patients"} - found.keys()
     if missing:
         raise _damaged(f"without {', '.join(sorted(missing))}")
     return found
@@ -112,21 +120,20 @@ def render_patient(folder: Path, found: Record, patient: Record) -> str:
 
 def patient_headline(found: Record, patient: Record) -> list[str]:
     """Return what matters in a few sentences."""
-    sentences = []
-    called = _called(found, patient)
+    called, n_images = patient.get("predicted"), counted(patient["n_images"], "image")
     if called:
-        share = max(patient["probabilities"])
-        sentences.append(
-            f"By the barcode of {counted(patient['n_images'], 'image')}: {called} ({percent(round(share, 2))})."
-        )
+        share = percent(round(patient["probabilities"][called], 2))
+        sentences = [f"By the barcode of {n_images}: {called} ({share})."]
     else:
-        sentences.append(f"The barcode of {counted(patient['n_images'], 'image')}.")
-    far = [one for one in patient["top"] if one["share_below"] >= 0.95 or one["share_below"] <= 0.05]
-    n_reference = counted(found["cohort"]["n_patients"], "reference patient")
-    sentences.append(
-        f"{counted(len(far), 'concept')} of those shown lie outside nine in ten of {n_reference}."
-    )
-    if patient["label"]:
+        sentences = [f"The barcode of {n_images}."]
+    stands = patient.get("standing", ())
+    far = [one for one in stands if not 0.05 < one["share_below"] < 0.95]
+    if stands:
+        reference = counted(found["n_reference"], "reference patient")
+        sentences.append(
+            f"{counted(len(far), 'concept')} of those shown lie outside nine in ten of {reference}."
+        )
+    if patient.get("label"):
         sentences.append(f"The table of images calls this patient {patient['label']}.")
     return sentences
 
@@ -137,7 +144,7 @@ def patient_sections(folder: Path, found: Record, patient: Record) -> list[Secti
         barcode_section(found, patient),
         pictures_section(folder, found, patient),
         nearest_section(patient),
-        subtype_section(found, patient),
+        subtype_section(patient),
         made_section(found, patient),
     ]
 
@@ -147,10 +154,10 @@ def patient_sections(folder: Path, found: Record, patient: Record) -> list[Secti
 
 def barcode_section(found: Record, patient: Record) -> Section:
     """Draw the barcode beside the classes, and the most remarkable concepts beside the reference patients."""
-    blocks: list[Block] = []
-    if found["concepts"]:
-        blocks.append(stripes(found, patient))
-    if patient["top"]:
+    blocks: list[Block] = [Notice(str(patient["note"]), "caution")] if patient.get("note") else []
+    if found.get("stripes") and patient.get("stripe"):
+        blocks.append(stripes(found["stripes"], patient))
+    if patient.get("standing"):
         blocks.append(standing_figure(found, patient))
     blocks.append(
         Text(
@@ -161,29 +168,26 @@ def barcode_section(found: Record, patient: Record) -> Section:
     return Section("barcode", "Barcode", tuple(blocks))
 
 
-def stripes(found: Record, patient: Record) -> Figure:
-    """Draw a row for the patient and one for each class: a stripe per concept, dark where it is frequent."""
-    concepts, classes = found["concepts"], list(found["cohort"]["classes"])
-    own = np.array(patient["barcode"], float)
-    means = np.array([one["class_means"] for one in concepts], float).reshape(len(concepts), len(classes))
-    top = np.maximum(
-        np.array([one["quantiles"][-1] for one in concepts], float), means.max(axis=1, initial=0.0)
-    )
-    rows = np.vstack([own, means.T]) / np.where(top > 0, top, 1.0)  # row concept
-    names = [str(patient["patient"]), *classes]
+def stripes(cohort: Record, patient: Record) -> Figure:
+    """Draw a row for the patient and one for each class: a stripe per concept, strong where it is frequent."""
+    names = [str(patient["patient"]), *map(str, cohort["classes"])]
+    values = np.array([patient["stripe"], *cohort["classes"].values()], float)
+    n_concepts = values.shape[1]
+    top = np.maximum(np.array(cohort["full"], float), values[1:].max(axis=0, initial=0.0))
+    rows = values / np.where(top > 0, top, 1.0)  # row concept
 
     def paint(canvas: Canvas) -> None:
         axes = canvas.subplots(len(names), 1, sharex=True, gridspec_kw={"hspace": 0.12}, squeeze=False)[:, 0]
-        for one, values, name in zip(axes, rows, names, strict=True):
-            _stripe(one, values, SECOND if name is names[0] else MODEL)
+        for place, (one, name) in enumerate(zip(axes, names, strict=True)):
+            _stripe(one, rows[place], MODEL if place else SECOND)
             one.set_ylabel(name, rotation=0, ha="right", va="center")
 
     return draw(
         "stripes",
         paint,
         title="Barcode beside the classes",
-        description=f"{len(concepts)} concepts, a stripe each; rows: the patient, then the mean of each class.",
-        caption=f"A stripe for each of {counted(len(concepts), 'concept')}, in the same order in every row; the more "
+        description=f"{n_concepts} concepts, a stripe each; rows: the patient, then the mean of each class.",
+        caption=f"A stripe for each of {counted(n_concepts, 'concept')}, in the same order in every row; the more "
         "tokens hold it, the stronger its colour. Full colour: the 95 % quantile of the reference patients, or the "
         "mean of the class that has most.",
         height_in=0.5 + 0.42 * len(names),
@@ -206,22 +210,23 @@ def _stripe(axes: Axes, values: np.ndarray, colour: str) -> None:
 
 def standing_figure(found: Record, patient: Record) -> Figure:
     """Draw the patient's most remarkable concepts with their intervals on the spread of the reference patients."""
-    concepts = {one["latent"]: one for one in found["concepts"]}
-    place = {one["latent"]: n for n, one in enumerate(found["concepts"])}
-    shown = [one for one in patient["top"] if one["latent"] in concepts][:MAX_DRAWN]
+    shown = patient["standing"][:MAX_DRAWN]
+    names = [concept_name(found, one["latent"]) for one in shown]
 
     def paint(canvas: Canvas) -> None:
         axes = canvas.subplots()
         axes.set_xscale("function", functions=(np.log1p, np.expm1))
         for row, one in enumerate(shown):
-            low, quarter, middle, three, high = concepts[one["latent"]]["quantiles"]
+            low, quarter, middle, three, high = one["quantiles"]
             axes.plot([low, high], [row, row], color=MUTED, linewidth=5, alpha=0.3, solid_capstyle="butt")
             axes.plot(
                 [quarter, three], [row, row], color=MUTED, linewidth=5, alpha=0.55, solid_capstyle="butt"
             )
             axes.plot([middle], [row], "|", color=INK, markersize=9)
-            _draw_value(axes, row, one["value"], _interval(patient, place[one["latent"]]))
-        axes.set_yticks(range(len(shown)), [concept_name(concepts[one["latent"]]) for one in shown])
+            if one.get("low") is not None and one.get("high") is not None:
+                axes.plot([one["low"], one["high"]], [row, row], color=SECOND, linewidth=1.4)
+            axes.plot([one["value"]], [row], "o", color=SECOND, markersize=5.5)
+        axes.set_yticks(range(len(shown)), names)
         axes.set(ylim=(len(shown) - 0.4, -0.6))
         axes.set_xlim(left=0)
         axes.set_xlabel(f"Tokens per image with an activation above {found['tau']:g}")
@@ -229,9 +234,8 @@ def standing_figure(found: Record, patient: Record) -> Figure:
         axes.grid(axis="x")
 
     said = "; ".join(
-        f"{concept_name(concepts[one['latent']])} {number(one['value'], 2)}, reference median "
-        f"{number(concepts[one['latent']]['quantiles'][2], 2)}"
-        for one in shown
+        f"{name} {number(one['value'], 2)}, reference median {number(one['quantiles'][2], 2)}"
+        for one, name in zip(shown, names, strict=True)
     )
     return draw(
         "standing",
@@ -246,25 +250,12 @@ def standing_figure(found: Record, patient: Record) -> Figure:
     )
 
 
-def concept_name(concept: Record) -> str:
-    """Return a concept as it stands beside a row."""
-    if not concept["name"]:
-        return f"latent {concept['latent']}"
-    return f"{concept['name']} ({'draft, ' * bool(concept['is_draft'])}{concept['latent']})"
-
-
-def _draw_value(axes: Axes, row: int, value: float, ends: tuple[float, float] | None) -> None:
-    if ends is not None:
-        axes.plot(ends, [row, row], color=SECOND, linewidth=1.4)
-    axes.plot([value], [row], "o", color=SECOND, markersize=5.5)
-
-
-def _interval(patient: Record, place: int) -> tuple[float, float] | None:
-    """Return the interval of a value, if there is one."""
-    if not patient.get("low") or not patient.get("high"):
-        return None
-    low, high = patient["low"][place], patient["high"][place]
-    return None if low is None or high is None or not math.isfinite(low + high) else (low, high)
+def concept_name(found: Record, latent: int) -> str:
+    """Return a concept as it stands beside a row; a name that nobody has confirmed is called a draft."""
+    known = found.get("names", {}).get(str(latent))
+    if not known or not known["name"]:
+        return f"latent {latent}"
+    return f"{known['name']} ({'draft, ' * bool(known['is_draft'])}{latent})"
 
 
 # ---- pictures, neighbours, subtype ----------------------------------------------------------------------------------
@@ -272,13 +263,12 @@ def _interval(patient: Record, place: int) -> tuple[float, float] | None:
 
 def pictures_section(folder: Path, found: Record, patient: Record) -> Section | None:
     """Show cells of the patient that hold the top concepts, and reference cells beside them."""
-    concepts = {one["latent"]: one for one in found["concepts"]}
     pictures: list[Picture] = []
     room = MAX_BYTES
-    for one in patient["top"]:
+    for one in patient.get("standing", ()):
         for picture in one.get("pictures", ()):
-            name = concept_name(concepts[one["latent"]])
-            made = _picture(folder, str(picture["file"]), f"{name}: {picture['caption']}", room)
+            line = f"{concept_name(found, one['latent'])}: {picture['caption']}"
+            made = _picture(folder, str(picture["file"]), line, room)
             if made is not None:
                 room -= len(made.data_uri)
                 pictures.append(made)
@@ -303,7 +293,7 @@ def _picture(folder: Path, file: str, line: str, room: int) -> Picture | None:
 
 def nearest_section(patient: Record) -> Section | None:
     """List the nearest reference patients."""
-    if not patient["nearest"]:
+    if not patient.get("nearest"):
         return None
     rows = tuple(
         (str(one["patient"]), str(one["label"] or UNDEFINED), number(one["distance"], 3))
@@ -317,12 +307,11 @@ def nearest_section(patient: Record) -> Section | None:
     )
 
 
-def subtype_section(found: Record, patient: Record) -> Section | None:
+def subtype_section(patient: Record) -> Section | None:
     """List the probability of each class."""
-    if not patient["probabilities"]:
+    if not patient.get("probabilities"):
         return None
-    pairs = zip(found["cohort"]["classes"], patient["probabilities"], strict=True)
-    ranked = sorted(pairs, key=lambda pair: -pair[1])
+    ranked = sorted(patient["probabilities"].items(), key=lambda pair: -pair[1])
     rows = tuple((str(name), number(share, 3)) for name, share in ranked)
     caption = "Probability of each class by the classifier of barcodes; it knows no other classes."
     return Section("classes", "Classes", (Table(caption, ("Class", "Probability"), rows),))
@@ -331,23 +320,13 @@ def subtype_section(found: Record, patient: Record) -> Section | None:
 def made_section(found: Record, patient: Record) -> Section:
     """Say what the barcode was made from."""
     tokens = "patches and the class token" if found["uses_cls"] else "patches"
-    cohort = found["cohort"]
-    reference = counted(cohort["n_patients"], "patient")
-    if cohort.get("n_images"):
-        reference += f", {counted(cohort['n_images'], 'image')}"
     rows = (
         ("Images", f"{patient['n_images']:,}"),
         ("Tokens", f"{tokens} with an activation above {found['tau']:g}, mean over the images"),
-        ("Reference cohort", reference),
+        ("Reference cohort", counted(found["n_reference"], "patient")),
         ("Run", str(found["made"]["run"])),
     )
     return Section("made", "What it was made from", (Facts(rows),))
-
-
-def _called(found: Record, patient: Record) -> str:
-    """Return the most probable class; nothing where there is no classifier."""
-    shares: Sequence[float] = patient["probabilities"] or ()
-    return str(found["cohort"]["classes"][int(np.argmax(shares))]) if len(shares) else ""
 
 
 def _damaged(seen: str) -> ArtifactError:
