@@ -201,13 +201,18 @@ def bare_run(tmp_path: Path) -> Run:
     return Run.create(tmp_path / "bare", kind="rna", config=FewOptions(), seed=7)
 
 
-@pytest.fixture(scope="session")
-def image_runs():
-    """Module that writes image Runs."""
-    spec = importlib.util.spec_from_file_location("image_runs", Path(__file__).with_name("image_runs.py"))
+def _beside(name: str):
+    """Load a module that lies beside this file."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def image_runs():
+    """Module that writes image Runs."""
+    return _beside("image_runs")
 
 
 @pytest.fixture(scope="session")
@@ -239,3 +244,21 @@ def costless_run(make_image_run) -> Run:
 def bare_image_run(image_runs, tmp_path: Path) -> Run:
     """An image Run that holds nothing yet."""
     return image_runs.begun(tmp_path / "bare", "images")
+
+
+@pytest.fixture(scope="session")
+def concept_runs():
+    """Module that writes Runs of concepts."""
+    return _beside("concept_runs")
+
+
+@pytest.fixture(scope="session")
+def concept_run(concept_runs, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A Run of concepts on 60 patients, explained, its patients classified."""
+    return concept_runs.concept_run(tmp_path_factory.mktemp("concept-runs") / "three-classes")
+
+
+@pytest.fixture
+def bare_concept_run(concept_runs, tmp_path: Path) -> Run:
+    """A Run of concepts that holds nothing yet."""
+    return concept_runs.begun(tmp_path / "bare")

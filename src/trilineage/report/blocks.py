@@ -31,6 +31,17 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A way to another page of the Run."""
+
+    kind: ClassVar[str] = "link"
+    address: str
+    """File in the Run, relative to the page."""
+    text: str
+    """What is to be found there."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """Names with their values, one per line."""
 
@@ -122,7 +133,7 @@ class Fold:
     """What is inside."""
 
 
-Block: TypeAlias = Text | Notice | Facts | Table | Figure | Gallery | Verbatim | Fold
+Block: TypeAlias = Text | Notice | Link | Facts | Table | Figure | Gallery | Verbatim | Fold
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,15 @@ OTHER_METRICS = {
     "cohen_kappa": Metric("Cohen's kappa"),
     "weighted_kappa": Metric("cost-weighted kappa"),
     "fleiss_kappa": Metric("Fleiss' kappa"),
+    "loss: clean": Metric("loss on the tokens themselves", "cross entropy", is_lower_better=True),
+    "loss: reconstruction": Metric("loss on the reconstruction", "cross entropy", is_lower_better=True),
+    "loss: mean": Metric("loss on the mean token", "cross entropy", is_lower_better=True),
+    "loss recovered": Metric("loss recovered", "1: nothing is lost; 0: no better than the mean token"),
+    "correlation_log_mean_activation": Metric("strength", "correlation of log mean activations"),
+    "rank_correlation_mean_activation": Metric("order of strength", "rank correlation of mean activations"),
+    "correlation_log_frequency": Metric("frequency", "correlation of log shares of images that are active"),
 }
-"""Metrics of single nodes, of sets, of maps and of readers."""
+"""Metrics of single nodes, of sets, of maps, of readers and of concepts."""
 
 _KNOWN = {**CLASS_METRICS, **NODE_METRICS, **OTHER_METRICS}
 _LEVEL = re.compile(r"accuracy_level_(\d+)_(end_to_end|conditional)")

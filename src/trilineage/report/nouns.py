@@ -30,7 +30,7 @@ SAMPLES = Nouns()
 
 def nouns_of(run: Run) -> Nouns:
     """Return the nouns of a Run: images and, where they are known, patients; else samples and patients."""
-    if not run.kind.startswith("images"):
+    if not run.kind.startswith("images") and run.kind != "concepts":
         return SAMPLES
     if run.has("cohort.json"):
         has_patients = bool(run.read_json("cohort.json").get("has_patients", True))

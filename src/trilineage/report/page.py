@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from trilineage.core.artifacts import Run
 from trilineage.report.blocks import Notice, Section
+from trilineage.report.concept_findings import compare_headline, concept_headline, subtype_headline
 from trilineage.report.drawing import standalone
 from trilineage.report.findings import headline, study_headline, transfer_sentences
 from trilineage.report.image_findings import image_headline
@@ -17,20 +18,33 @@ from trilineage.report.numbers import moment
 from trilineage.report.rendering import DISCLAIMER, page_environment, tidied
 from trilineage.report.sections.agreement import agreement_section
 from trilineage.report.sections.asked import KIND_TITLES, asked_section
+from trilineage.report.sections.cells import cells_section
 from trilineage.report.sections.cohort import cohort_section, split_section
+from trilineage.report.sections.concept_cohort import concept_cohort_section
+from trilineage.report.sections.concept_figures import concept_figures_section
+from trilineage.report.sections.concept_focus import concept_focus_section
+from trilineage.report.sections.concept_list import concept_list_section
+from trilineage.report.sections.concept_pairs import cohort_pairs_section, dictionary_pairs_section
+from trilineage.report.sections.concept_targets import concept_targets_section
+from trilineage.report.sections.disease import disease_section
 from trilineage.report.sections.genes import genes_section
 from trilineage.report.sections.image_cohort import image_cohort_section
 from trilineage.report.sections.image_patients import image_patients_section
 from trilineage.report.sections.image_scores import image_scores_section
 from trilineage.report.sections.image_study import image_study_headline, image_study_section
 from trilineage.report.sections.mistakes import mistakes_section
+from trilineage.report.sections.pathways import pathways_section
 from trilineage.report.sections.predictions import predictions_section
 from trilineage.report.sections.provenance import provenance_section
+from trilineage.report.sections.reconstruction import reconstruction_section
+from trilineage.report.sections.recovered import recovered_section
 from trilineage.report.sections.reliability import reliability_section
 from trilineage.report.sections.saliency import saliency_section
 from trilineage.report.sections.scores import scores_section
+from trilineage.report.sections.shift import shift_section
 from trilineage.report.sections.sites import sites_section
 from trilineage.report.sections.study import study_section
+from trilineage.report.sections.subtype import subtype_section
 from trilineage.report.sections.training import training_section
 from trilineage.report.sections.transfer import SCORES as TRANSFER_SCORES
 from trilineage.report.sections.transfer import transfer_section
@@ -79,8 +93,34 @@ SECTIONS: dict[str, tuple[SectionMaker, ...]] = {
         image_study_section,
         provenance_section,
     ),
+    "concepts": (
+        asked_section,
+        concept_cohort_section,
+        split_section,
+        concept_list_section,
+        concept_figures_section,
+        concept_targets_section,
+        concept_focus_section,
+        pathways_section,
+        reconstruction_section,
+        recovered_section,
+        shift_section,
+        cells_section,
+        subtype_section,
+        disease_section,
+        training_section,
+        provenance_section,
+    ),
+    "concepts.compare": (asked_section, cohort_pairs_section, dictionary_pairs_section, provenance_section),
+    "concepts.subtype": (asked_section, subtype_section, disease_section, provenance_section),
 }
 """Sections of each kind of Run, in order; one that has nothing to say is left out."""
+
+_CONCEPT_HEADLINES: dict[str, Callable[[Run], list[str]]] = {
+    "concepts": concept_headline,
+    "concepts.compare": compare_headline,
+    "concepts.subtype": subtype_headline,
+}
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +178,8 @@ def summary_of(run: Run) -> list[str]:
         return image_headline(run)
     if run.kind == "images.compare":
         return image_study_headline(run)
+    if run.kind in _CONCEPT_HEADLINES:
+        return _CONCEPT_HEADLINES[run.kind](run)
     if run.kind == "rna.study":
         return study_headline(run.scores(), run.comparisons())
     return headline(run.scores(), run.comparisons()) + transfer_sentences(run.scores(TRANSFER_SCORES))

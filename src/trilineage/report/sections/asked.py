@@ -13,6 +13,10 @@ _PURPOSES = {
     "rna.study": "Compare variants of a diagnostic model of gene expression on the same held-out patients.",
     "images": "Learn to place cell images on a tree of diagnoses, on some of them, and test it on others.",
     "images.compare": "Compare ways to place cell images on a tree of diagnoses, on the same held-out images.",
+    "concepts": "Take apart what a network sees in cells into single concepts, test each of them beside controls, and "
+    "describe images and patients by them.",
+    "concepts.compare": "Compare cohorts concept by concept, or dictionaries of concepts with each other.",
+    "concepts.subtype": "Tell the diagnosis of patients from the concepts of their cells, and find what marks each.",
 }
 
 
@@ -21,6 +25,9 @@ KIND_TITLES = {
     "rna.study": "Study of variants, diagnosis from gene expression",
     "images": "Diagnosis from cell images",
     "images.compare": "Comparison of variants, diagnosis from cell images",
+    "concepts": "Concepts in cell images",
+    "concepts.compare": "Comparison of cohorts, concept by concept",
+    "concepts.subtype": "Diagnosis of patients from concepts",
 }
 """What stands above the name of a Run."""
 
@@ -78,6 +85,8 @@ def _choice_rows(config: dict[str, Any]) -> list[tuple[str, str]]:
         ("Tree of labels", config.get("taxonomy")),
         ("Trained at sites", _words(config.get("train_sites"), "")),
         ("Network", _words(config.get("backbone"), "name")),
+        ("Autoencoder", _words(config.get("sae"), "activation")),
+        ("Attributes", _words(config.get("attributes"), "").replace("_", " ")),
         ("Head", _words(config.get("hierarchy"), "variant")),
         ("Rule of decision", _words(config.get("evaluation"), "rule")),
         (_FOR_PATIENTS, _words(config.get("evaluation"), "patient_rule")),
