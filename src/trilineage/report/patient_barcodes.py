@@ -4,11 +4,11 @@ Reads the folder that `trilineage concepts predict` wrote: the pictures, and `pa
 
 * `kind` and `version`; `made` (`run`, `created`, `trilineage`, `seed`); `n_reference`, `tau`, `uses_cls`;
 * `names`: by the number of a latent as text, its `name` and whether it `is_draft`; may be left out;
-* `stripes`, for the barcode as a picture: `latents`, `full` (95 % quantile of the reference patients), and by the name of
-  each of the `classes` the means of these latents in tokens per image; may be left out;
-* `patients`: `patient`, `n_images`, and as far as known `note`, `label`, `predicted`, `probabilities` by class, `nearest`
-  (`patient`, `label`, `distance`), `stripe` (tokens per image of the latents of `stripes`), and `standing`: `latent`,
-  `value`, `share_below`, `quantiles` (5, 25, 50, 75, 95 %), `low` and `high`, `pictures` (`file`, `caption`).
+* `stripes`, for the barcode as a picture: `latents`, `full` (95 % quantile of the reference patients), and by the name
+  of each of the `classes` the means of these latents in tokens per image; may be left out;
+* `patients`: `patient`, `n_images`, and as far as known `note`, `label`, `predicted`, `probabilities` by class,
+  `nearest` (`patient`, `label`, `distance`), `stripe` (tokens per image of the latents of `stripes`), `standing`:
+  `latent`, `value`, `share_below`, `quantiles` (5, 25, 50, 75, 95 %), `low` and `high`, `pictures` (`file`, `caption`).
 """
 
 import base64
