@@ -1,5 +1,6 @@
 """Tables of readers are read from both layouts, matched by image, and refused where they cannot be read."""
 
+import numpy as np
 import pytest
 
 from trilineage.core.errors import ColumnError, FormatError
@@ -46,6 +47,23 @@ def test_labels_are_translated_to_what_they_mean():
     renamed = table.renamed(str.lower)
     assert (renamed.categories, renamed.codes.tolist()) == (("blast",), [[0, 0], [-1, 0]])
     assert renamed.patients.tolist() == ["p", "q"]
+
+
+def test_categories_that_are_given_keep_their_order():
+    known, names = {"b1": "blast", "n1": "normal"}, ("normal", "leukemia", "blast")
+    table = ReaderTable.of(["a", "b"], {"Kim": ["b1", "n1"]}, patients=["p", "q"]).renamed(
+        known.__getitem__, names
+    )
+    assert (table.categories, table.codes.tolist()) == (names, [[2], [0]])
+    model = table.with_reader("model", table.items, ["leukemia", ""])
+    assert (model.categories, model.codes.tolist()) == (names, [[2, 1], [0, -1]])
+    assert table.with_reader("model", table.items, ["reactive", ""]).categories == (
+        "blast",
+        "normal",
+        "reactive",
+    )
+    assert model.subset(np.array([1])).labels_of("Kim").tolist() == ["normal"]
+    assert model.subset(np.array([1])).patients.tolist() == ["q"]
 
 
 def test_attributes_of_two_annotations_are_paired_by_image(written):

@@ -30,7 +30,7 @@ class ReaderTable:
     readers: tuple[str, ...]
     """Names of the readers."""
     categories: tuple[str, ...]
-    """Labels that occur, sorted."""
+    """Labels that occur, sorted; or, where they were given, all there are in their own order."""
     codes: Int[np.ndarray, "item reader"]
     """Index of the label each reader gave each item; -1 where a reader gave none."""
     patients: Shaped[np.ndarray, " item"] | None = None
@@ -43,17 +43,22 @@ class ReaderTable:
         labels: Mapping[str, Texts],
         *,
         patients: Texts | None = None,
+        categories: Sequence[str] = (),
     ) -> "ReaderTable":
-        """Make a table from the labels of each reader in the order of the items; "" where there is none."""
-        columns = [np.array([str(label).strip() for label in given]) for given in labels.values()]
-        known = np.unique(np.concatenate(columns)) if columns else np.zeros(0, dtype=str)
-        known = known[known != ""]
-        codes = [np.where(column == "", -1, np.searchsorted(known, column)) for column in columns]
+        """Make a table from the labels of each reader in the order of the items; "" where there is none.
+
+        The categories are those given, or, where there are others, all that occur.
+        """
+        columns = [[str(label).strip() for label in given] for given in labels.values()]
+        found = sorted({label for column in columns for label in column} - {""})
+        known = tuple(categories) if set(found) <= set(categories) else tuple(found)
+        place = {label: code for code, label in enumerate(known)} | {"": -1}
+        codes = [np.array([place[label] for label in column], dtype=np.int64) for column in columns]
         return cls(
             np.array(items, dtype=str),
             tuple(labels),
-            tuple(known.tolist()),
-            np.stack(codes, axis=1).astype(np.int64),
+            known,
+            np.stack(codes, axis=1),
             None if patients is None else np.array(patients, dtype=str),
         )
 
@@ -67,18 +72,28 @@ class ReaderTable:
         given = dict(zip(map(str, items), map(str, labels), strict=True))
         columns = {reader: self.labels_of(reader).tolist() for reader in self.readers}
         columns[name] = [given.get(item, "") for item in self.items.tolist()]
-        patients = None if self.patients is None else self.patients.tolist()
-        return ReaderTable.of(self.items.tolist(), columns, patients=patients)
+        return self._of(columns, self.categories)
 
-    def renamed(self, meaning: Callable[[str], str]) -> "ReaderTable":
-        """Return the table with each label replaced by what it means: `taxonomy.resolve`, or its node at a level."""
+    def renamed(self, meaning: Callable[[str], str], categories: Sequence[str] = ()) -> "ReaderTable":
+        """Return the table with each label replaced by what it means: `taxonomy.resolve`, or its node at a level.
+
+        What the labels can mean may be given, to keep its order.
+        """
         words = {label: meaning(label) for label in self.categories}
         columns = {
             reader: [words.get(label, "") for label in self.labels_of(reader).tolist()]
             for reader in self.readers
         }
-        renamed = ReaderTable.of(self.items.tolist(), columns)
-        return replace(renamed, patients=self.patients)
+        return self._of(columns, categories)
+
+    def subset(self, rows: Int[np.ndarray, " row"]) -> "ReaderTable":
+        """Return the table of some items."""
+        patients = None if self.patients is None else self.patients[rows]
+        return replace(self, items=self.items[rows], codes=self.codes[rows], patients=patients)
+
+    def _of(self, columns: Mapping[str, Texts], categories: Sequence[str]) -> "ReaderTable":
+        made = ReaderTable.of(self.items.tolist(), columns, categories=categories)
+        return replace(made, patients=self.patients)
 
 
 def read_reader_table(

@@ -1,5 +1,7 @@
 """Agreement between people and the model of a Run: kappa of every two readers, with the model as one of them."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,21 +58,16 @@ def _with_model(table: ReaderTable, run: Run, taxonomy: Taxonomy, config: Config
             allowed=f"names such as {prediction.samples[0]}",
             remedy="give the table of these images, or name its column of images",
         )
-    people = np.stack(
-        [_as_nodes(table, place, taxonomy, config)[read] for place in range(len(table.readers))], axis=1
-    )
-    known = prediction.labels if prediction.labels is not None else np.full(len(prediction.samples), -1)
-    codes = np.concatenate([people, known[places[read]][:, None], decisions[places[read]][:, None]], axis=1)
-    return ReaderTable(
-        items=table.items[read],
-        readers=(*table.readers, LABELS, MODEL),
-        categories=taxonomy.nodes,
-        codes=codes.astype(np.int64),
-        patients=prediction.patients[places[read]],
-    )
+    names, known = np.array([*taxonomy.nodes, ""]), prediction.labels
+    known = np.full(len(prediction.samples), -1) if known is None else known
+    table = table.subset(read).renamed(partial(_node, taxonomy, config), categories=taxonomy.nodes)
+    table = replace(table, patients=prediction.patients[places[read]])
+    for reader, codes in ((LABELS, known), (MODEL, decisions)):
+        table = table.with_reader(reader, table.items, names[codes[places[read]]])
+    return table
 
 
-def _as_nodes(table: ReaderTable, reader: int, taxonomy: Taxonomy, config: Config) -> np.ndarray:
-    """Return the nodes a reader named; -1 where none."""
-    names = np.array([*table.categories, ""], dtype=str)
-    return taxonomy.codes(names[table.codes[:, reader]], config.label_map or None)
+def _node(taxonomy: Taxonomy, config: Config, label: str) -> str:
+    """Return the node a label names, or nothing where it is left out."""
+    code = int(taxonomy.codes(np.array([label]), config.label_map or None)[0])
+    return taxonomy.nodes[code] if code >= 0 else ""
