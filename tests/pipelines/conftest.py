@@ -1,9 +1,12 @@
-"""A small simulated blood bank on disk, and a recipe that fits it in seconds."""
+"""A small simulated blood bank and smears on disk, and recipes that fit them in seconds."""
 
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -56,9 +59,6 @@ def fitted(quick, tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def smears(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four diagnoses, 24 patients at two sites, 96 cell images with masks."""
-    import sys
-
-    sys.path.insert(0, str(Path(__file__).parent))
     from smears import write_smears
 
     return write_smears(tmp_path_factory.mktemp("smears") / "set", n_patients=6)
@@ -89,3 +89,73 @@ def fitted_images(quick_images, tmp_path_factory: pytest.TempPathFactory):
     from trilineage.pipelines import images
 
     return images.fit(quick_images, tmp_path_factory.mktemp("runs") / "images", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Simulated smears of three diagnoses: 30 patients at two sites, 180 images with masks."""
+    from small_concepts import write_cohort
+
+    return write_cohort(tmp_path_factory.mktemp("simulated") / "set")
+
+
+@pytest.fixture(scope="session")
+def newcomers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six more patients of the same world."""
+    from small_concepts import N_PATIENTS, write_cohort
+
+    folder = tmp_path_factory.mktemp("newcomers") / "set"
+    return write_cohort(folder, first_patient=N_PATIENTS, n_patients=2)
+
+
+@pytest.fixture(scope="session")
+def seeing(simulated: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A finished images Run of a small transformer that tells the diagnoses apart."""
+    from small_concepts import encoder_config
+
+    from trilineage.pipelines import images
+
+    return images.fit(encoder_config(simulated), tmp_path_factory.mktemp("runs") / "seeing", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def quick_concepts(simulated: Path, seeing):
+    """The concepts recipe with a small autoencoder and few epochs."""
+    from small_concepts import concepts_config
+
+    return concepts_config(simulated, seeing.path)
+
+
+@pytest.fixture(scope="session")
+def fitted_concepts(quick_concepts, tmp_path_factory: pytest.TempPathFactory):
+    """A finished Run of the quick concepts recipe; tests leave it as it is."""
+    from trilineage.pipelines import concepts
+
+    return concepts.fit(quick_concepts, tmp_path_factory.mktemp("runs") / "concepts", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def require_same():
+    """Return the function that compares what two Runs found on the same tokens, whatever else was asked of them."""
+    from small_concepts import require_same
+
+    return require_same
+
+
+@pytest.fixture(scope="session")
+def shuffled(fitted_concepts, tmp_path_factory: pytest.TempPathFactory):
+    """The autoencoder of that Run with its latents in another order, as a file; and the order."""
+    from small_concepts import write_shuffled
+
+    return write_shuffled(fitted_concepts, tmp_path_factory.mktemp("weights") / "shuffled.safetensors")
+
+
+@pytest.fixture(scope="session")
+def brought(quick_concepts, shuffled, tmp_path_factory: pytest.TempPathFactory):
+    """A Run of the shuffled autoencoder, which trains nothing."""
+    from trilineage.pipelines import concepts
+
+    plain = {"weights": str(shuffled[0]), "concepts.controls": (), "barcode.classify": False}
+    return concepts.fit(
+        quick_concepts.replace(**plain), tmp_path_factory.mktemp("runs") / "brought", device="cpu"
+    )
