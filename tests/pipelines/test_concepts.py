@@ -68,8 +68,7 @@ def write_manifest(folder, rows):
 
 def manifest_rows(folder):
     with open(folder / "manifest.csv", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    return [row | {"path": str(folder / row["path"])} for row in rows]
+        return list(csv.DictReader(stream))
 
 
 # ---- what a Run holds -----------------------------------------------------------------------------------------------
@@ -298,7 +297,7 @@ def test_a_token_that_is_no_number_is_named_by_image_and_place(quick_concepts, t
 
     monkeypatch.setattr(TokenEncoder, "kept", spoilt)
     with pytest.raises(
-        DataError, match=r"P0011_0003.jpg is not finite.*patch in row 1, column 1.*position 63"
+        DataError, match=r"P0009_0001.jpg is not finite.*patch in row 1, column 1.*position 49"
     ):
         fit(quick_concepts, tmp_path / "run")
 
@@ -331,7 +330,7 @@ def test_one_patient_of_a_class_cannot_be_held_out(quick_concepts, simulated, tm
     rows = [row for row in manifest_rows(simulated) if row["label"] != "CLL" or row["patient"] == "P0002"]
     path = write_manifest(tmp_path, rows)
     with pytest.raises(CohortError, match="CLL"):
-        fit(quick_concepts.replace(**{"data.path": str(path)}), tmp_path / "run")
+        fit(quick_concepts.replace(**{"data.path": str(path), "data.root": str(simulated)}), tmp_path / "run")
 
 
 def test_one_patient_per_class_is_enough_for_concepts_but_not_for_a_classifier(
@@ -340,7 +339,7 @@ def test_one_patient_per_class_is_enough_for_concepts_but_not_for_a_classifier(
     rows = [row | {"part": "train"} for row in manifest_rows(simulated)[:36]]
     for row in rows[18:]:
         row |= {"label": "", "diagnosis": "", "part": "test"}
-    changes = {"data.path": str(write_manifest(tmp_path, rows)), "data.label_column": "label"}
+    changes = {"data.path": str(write_manifest(tmp_path, rows)), "data.root": str(simulated)}
     changes |= {"split.kind": "column", "split.column": "part", "split.valid_fraction": 0.0}
     changes |= {"weights": str(shuffled[0]), "concepts.controls": ("random",)}
     run = fit(quick_concepts.replace(**changes), tmp_path / "run")
@@ -354,7 +353,11 @@ def test_images_of_nobody_have_concepts_and_barcodes_of_their_own(
     quick_concepts, simulated, shuffled, tmp_path
 ):
     rows = [{"path": row["path"]} for row in manifest_rows(simulated)[:40]]
-    changes = {"data.path": str(write_manifest(tmp_path, rows)), "attributes": ()}
+    changes = {
+        "data.path": str(write_manifest(tmp_path, rows)),
+        "data.root": str(simulated),
+        "attributes": (),
+    }
     changes |= {"weights": str(shuffled[0]), "concepts.controls": ()}
     run = fit(quick_concepts.replace(**changes), tmp_path / "run")
     assert not run.has("associations.npz")

@@ -224,7 +224,8 @@ def _material(
         "alike": arrays["likeness_q"] <= LIKENESS_ALPHA,
         "stable": stable,
     }
-    figures = {name: arrays[name] for name in ("spread", "stability", "monosemanticity") if name in arrays}
+    names: tuple[str, ...] = ("spread", "stability", "monosemanticity")
+    figures = {name: arrays[name] for name in names if name in arrays}
     return CardMaterial(
         statistics=known.statistics,
         references=known.references,

@@ -100,15 +100,15 @@ def open_table(config: Config) -> ImageTable:
 def _cohort(table: ImageTable, config: Config) -> Cohort:
     """Make the sample table; unlike a classifier's it may have one class, or none."""
     labels = np.where(table.labels == "", UNLABELLED, table.labels).astype(str)
-    has_patients = table.patients is not None
+    patients = table.patients
     return Cohort(
         samples=table.names,
-        patients=table.patients if has_patients else table.names,
+        patients=table.names if patients is None else patients,
         labels=labels,
         classes=tuple(np.unique(labels).tolist()),
         sites=table.sites,
         content=table.content if config.check_content else None,
-        note="" if has_patients else "no patients are known: each image counts as its own patient",
+        note="" if patients is not None else "no patients are known: each image counts as its own patient",
     )
 
 

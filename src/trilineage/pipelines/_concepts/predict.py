@@ -226,4 +226,5 @@ def _about(
 
 def _write_profile(path: Path, profile: ShiftProfile) -> None:
     with atomic_path(path) as temporary, open(temporary, "wb") as stream:
-        np.savez_compressed(stream, **profiles.to_arrays(profile))
+        arrays: dict[str, Any] = profiles.to_arrays(profile)
+        np.savez_compressed(stream, **arrays)

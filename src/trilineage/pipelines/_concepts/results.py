@@ -201,8 +201,10 @@ def _write_recovered(run: Run, fitted: Fitted, config: Config, place: Place) -> 
     except (ArtifactError, ConfigError, DataError) as error:
         run.write_json(RECOVERED, {"note": error.what, "scores": []})
         return
+    arrays = losses.to_arrays()
+    del arrays["positions"]
     scores = loss_recovered(
-        losses.to_arrays(),
+        arrays,
         material.cohort.patients[chosen],
         material.labels[chosen],
         subject=MODEL,
