@@ -10,7 +10,7 @@ from trilineage.report.blocks import Block, Cell, Figure, Section, Table, Text
 from trilineage.report.concept_doubts import control_notices, stability_notices
 from trilineage.report.concept_results import AUTOENCODER, Row, figures_of, mark_of, quartiles
 from trilineage.report.drawing import INK, draw
-from trilineage.report.numbers import capital, interval, number, percent
+from trilineage.report.numbers import UNDEFINED, capital, interval, number, percent
 
 NAMES = {
     "monosemanticity": "Monosemanticity",
@@ -56,7 +56,7 @@ def _count_table(found: Mapping[str, Row]) -> Table:
             (f"{row['n_alive']:,}", _share(row["n_alive"], row["n_latents"])),
             f"{row['n_strong']:,}",
             (f"{row['n_concepts']:,}", f"{_share(row['n_concepts'], row['n_strong'])} of strong"),
-            "–" if row["share_alike"] is None else percent(round(row["share_alike"], 3)),
+            UNDEFINED if row["share_alike"] is None else percent(round(row["share_alike"], 3)),
             *_returning(row.get("returning")),
         )
         for subject, row in found.items()
@@ -74,7 +74,7 @@ def _count_table(found: Mapping[str, Row]) -> Table:
 
 def _returning(known: Row | None) -> tuple[Cell]:
     if not known:
-        return ("–",)
+        return (UNDEFINED,)
     ends = f"{number(known['cosine'], 2)} against {number(known['chance'], 2)}"
     return ((percent(round(known["found"], 3)), ends),)
 
@@ -101,7 +101,7 @@ def _quartile_table(found: Mapping[str, Row], shown: list[str]) -> Table:
 
 def _quartile_cell(row: Row, name: str) -> Cell:
     values = quartiles(row, name)
-    return "–" if values is None else (number(values[1], 2), interval(values[0], values[2], 2))
+    return UNDEFINED if values is None else (number(values[1], 2), interval(values[0], values[2], 2))
 
 
 def _figure(found: Mapping[str, Row], shown: list[str]) -> Figure:
@@ -160,4 +160,4 @@ def _in_words(found: Mapping[str, Row], shown: list[str]) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    return percent(round(part / whole, 3)) if whole else "–"
+    return percent(round(part / whole, 3)) if whole else UNDEFINED

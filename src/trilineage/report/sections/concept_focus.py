@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from trilineage.core.artifacts import Run
-from trilineage.report.blocks import Cell, Notice, Section, Table, Text
+from trilineage.report.blocks import Block, Cell, Notice, Section, Table, Text
 from trilineage.report.concept_results import AUTOENCODER, FOCUS, Row
 from trilineage.report.numbers import UNDEFINED, capital, counted, interval, number, percent
 
@@ -22,7 +22,7 @@ def concept_focus_section(run: Run) -> Section | None:
             capital(row["region"]),
             f"{row['n_latents']:,}",
             _share_cell(row),
-            "–" if row["area"] is None else percent(round(row["area"], 2)),
+            UNDEFINED if row["area"] is None else percent(round(row["area"], 2)),
             UNDEFINED if row["share"] is None or not row["area"] else f"{number(_factor(row), 1)} x",
         )
         for row in found["rows"]
@@ -39,7 +39,7 @@ def concept_focus_section(run: Run) -> Section | None:
         n_text_columns=2,
         strong_rows=frozenset(i for i, row in enumerate(found["rows"]) if row["subject"] == AUTOENCODER),
     )
-    blocks = (Text(text), *focus_notices(found["rows"]), table)
+    blocks: tuple[Block, ...] = (Text(text), *focus_notices(found["rows"]), table)
     return Section("focus", "Where latents lie on the cell", blocks)
 
 
@@ -60,7 +60,7 @@ def focus_notices(rows: Sequence[Row]) -> list[Notice]:
 
 def _share_cell(row: Row) -> Cell:
     if row["share"] is None:
-        return "–"
+        return UNDEFINED
     low, middle, high = row["share"]
     return number(middle, 2), interval(low, high, 2)
 

@@ -11,7 +11,7 @@ from trilineage.report.concept_results import (
     concept_names,
     figures_of,
 )
-from trilineage.report.numbers import counted, number, percent
+from trilineage.report.numbers import UNDEFINED, counted, number, percent
 
 TABLE = "concepts.csv"
 MAX_LISTED, PER_TARGET = 20, 2
@@ -108,14 +108,14 @@ def _named(latent: int, names: dict[int, tuple[str, bool]]) -> Cell:
 def _cell(columns: dict[str, list[str]], name: str, row: int) -> Cell:
     if name == "best_target":
         attribute, _, value = columns[name][row].partition("=")
-        return (value, attribute_name(attribute)) if value else "–"
+        return (value, attribute_name(attribute)) if value else UNDEFINED
     if name == "auroc" and "held_out_auroc" in columns:
         held_out = number(_value(columns, "held_out_auroc", row), 2)
         return number(_value(columns, name, row), 2), f"held out {held_out}"
-    value = _value(columns, name, row)
+    found = _value(columns, name, row)
     if name == "frequency":
-        return "–" if value is None else percent(round(value, 3))
-    return number(value, 2)
+        return UNDEFINED if found is None else percent(round(found, 3))
+    return number(found, 2)
 
 
 def _value(columns: dict[str, list[str]], name: str, row: int) -> float | None:

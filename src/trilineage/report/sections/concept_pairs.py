@@ -3,7 +3,7 @@
 from trilineage.core.artifacts import Run
 from trilineage.report.blocks import Block, Cell, Section, Table, Text
 from trilineage.report.concept_results import Row, quartiles, rows_of
-from trilineage.report.numbers import number, percent
+from trilineage.report.numbers import UNDEFINED, number, percent
 from trilineage.report.sections.shift import lost_blocks, shift_notices, shift_table
 
 PAIRS, DICTIONARIES = "pairs.json", "dictionaries.json"
@@ -92,7 +92,7 @@ def _figure_table(every: list[Row]) -> Table:
             (
                 row["name"],
                 *(f"{row[key]:,}" for key in ("n_latents", "n_alive", "n_strong", "n_concepts")),
-                *("–" if found is None else number(found[1], 2) for found in middles),
+                *(UNDEFINED if found is None else number(found[1], 2) for found in middles),
             )
         )
     return Table(

@@ -1,6 +1,7 @@
 """What single latents tell apart: for each class and attribute the held-out area of the best one, beside controls."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -20,6 +21,9 @@ from trilineage.report.concept_results import (
 from trilineage.report.drawing import INK, draw
 from trilineage.report.nouns import Nouns, nouns_of
 from trilineage.report.numbers import UNDEFINED, capital, interval, number
+
+Panels: TypeAlias = dict[str, dict[str, tuple[str, ...]]]
+"""For each panel its lines, and the targets of each: of a class one, of an attribute its values."""
 
 _ROW_IN = 0.36
 MAX_DRAWN = 30
@@ -121,8 +125,8 @@ def _figure(targets: TargetAreas, nouns: Nouns) -> Figure:
     """Draw classes with intervals above, attributes below."""
     classes = {value_name(target): (target,) for target in targets.classes[:MAX_DRAWN]}
     attributes = [(attribute_name(name), values) for name, values in targets.attributes.items()]
-    panels = {"Classes": classes, "Attributes, mean over values": dict(attributes[:MAX_DRAWN])}
-    panels = {heading: lines for heading, lines in panels.items() if lines}
+    both: Panels = {"Classes": classes, "Attributes, mean over values": dict(attributes[:MAX_DRAWN])}
+    panels = {heading: lines for heading, lines in both.items() if lines}
 
     def paint(canvas: Canvas) -> None:
         heights = [len(lines) + 0.6 for lines in panels.values()]
@@ -172,7 +176,7 @@ def _paint_panel(axes: Axes, targets: TargetAreas, lines: dict[str, tuple[str, .
         axes.axhline(row - 0.5, color=INK, linewidth=0.4, alpha=0.15)
 
 
-def _in_words(targets: TargetAreas, panels: dict[str, dict[str, tuple[str, ...]]]) -> str:
+def _in_words(targets: TargetAreas, panels: Panels) -> str:
     parts = []
     for heading, lines in panels.items():
         for subject in targets.subjects:

@@ -4,7 +4,7 @@ from trilineage.core.artifacts import Run
 from trilineage.report.blocks import Block, Cell, Fold, Section, Table, Text
 from trilineage.report.concept_doubts import reconstruction_notices
 from trilineage.report.concept_results import AUTOENCODER, RECONSTRUCTION, Row, rows_of
-from trilineage.report.numbers import capital, counted, number, percent
+from trilineage.report.numbers import UNDEFINED, capital, counted, number, percent
 
 _PARTS = {"train": "training", "test": "held out"}
 _KINDS = {"all": "all tokens", "cls": "CLS", "patch": "patches"}
@@ -55,9 +55,9 @@ def _table(rows: list[Row]) -> Table:
 
 
 def _where(row: Row) -> Cell:
-    part, kind = _PARTS.get(row["part"], row["part"]), _KINDS.get(row["kind"], row["kind"])
+    part, kind = _PARTS[row["part"]], _KINDS[row["kind"]]
     return (part, kind) if row["kind"] != "all" else part
 
 
 def _share(value: float | None) -> str:
-    return "–" if value is None else percent(round(value, 3))
+    return UNDEFINED if value is None else percent(round(value, 3))
