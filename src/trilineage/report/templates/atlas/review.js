@@ -52,7 +52,9 @@ function csvCell(value) {
 function csvOfReviews() {
   const rows = [...reviews].sort((a, b) => a[0] - b[0]);
   const lines = rows.map(([latent, review]) => {
-    const name = review.name || deck.names[cardOfLatent.get(latent)] || "";
+    // A draft becomes a name only where somebody has said that it is a concept.
+    const draft = review.verdict === "yes" ? deck.names[cardOfLatent.get(latent)] : "";
+    const name = review.name || draft || "";
     return [String(latent), csvCell(name), csvCell(review.reviewer), csvCell(review.verdict)].join(",");
   });
   return `latent,name,reviewer,verdict\n${lines.join("\n")}${lines.length ? "\n" : ""}`;
