@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, UInt8
 
 from trilineage.core.artifacts import Run
+from trilineage.core.progress import progress
 from trilineage.core.records import NodePrediction, Score
 from trilineage.core.seeding import derive_seed
 from trilineage.data.images.table import ImageTable
+from trilineage.data.images.threads import in_threads, n_workers
 from trilineage.evaluation.hierarchy.conformal import Conformal, fit_conformal, score_sets
 from trilineage.evaluation.hierarchy.novelty import Novelty, fit_novelty
 from trilineage.evaluation.hierarchy.sites import stain_shift
@@ -29,6 +31,8 @@ STAIN_FEATURES = tuple(
     for channel in ("red", "green", "blue")
 )
 """Names of the columns of `stain_features`."""
+_DENSITY = -np.log10((np.arange(256) + 1.0) / 256.0)
+"""Optical density of each value of a pixel."""
 _FAR = 99.0
 """Percentile of held-out images beyond which an image is called unlike training."""
 _N_RELOADED = 16
@@ -151,18 +155,22 @@ def stain_features(table: ImageTable) -> Float64[np.ndarray, "image feature"]:
     Optical density is -log10 of the light that comes through, (value + 1) / 256; background is the 95th percentile of
     each channel in [0, 1].
     """
-    rows = np.empty((len(table), len(STAIN_FEATURES)))
-    for position in range(len(table)):
-        pixels = table.read_sized(position).reshape(-1, 3).astype(np.float64)
-        density = -np.log10((pixels + 1.0) / 256.0)
-        rows[position] = np.concatenate(
-            [
-                np.percentile(pixels, 95, axis=0) / 255.0,
-                density.mean(axis=0),
-                np.percentile(density, 95, axis=0),
-            ]
-        )
+    workers, rows = n_workers(table.settings.workers), np.empty((len(table), len(STAIN_FEATURES)))
+    read = in_threads(
+        lambda position: _stain_of(table.read_sized(position)), range(len(table)), workers=workers
+    )
+    with progress("stains", len(table), "images") as meter:
+        for position, row in enumerate(read):
+            rows[position] = row
+            meter.advance()
     return rows
+
+
+def _stain_of(image: UInt8[np.ndarray, "height width 3"]) -> Float64[np.ndarray, " feature"]:
+    pixels = image.reshape(-1, 3)
+    density = _DENSITY[pixels]
+    dark, light = np.percentile(density, 95, axis=0), np.percentile(pixels, 95, axis=0)
+    return np.concatenate([light / 255.0, density.mean(axis=0), dark])
 
 
 def stain_table(material: Material, config: Config) -> dict[str, Any] | None:
