@@ -109,6 +109,8 @@ def _cell(columns: dict[str, list[str]], name: str, row: int) -> Cell:
     if name == "best_target":
         attribute, _, value = columns[name][row].partition("=")
         return (value, attribute_name(attribute)) if value else UNDEFINED
+    if name == "auroc" and not columns["best_target"][row]:
+        return UNDEFINED
     if name == "auroc" and "held_out_auroc" in columns:
         held_out = number(_value(columns, "held_out_auroc", row), 2)
         return number(_value(columns, name, row), 2), f"held out {held_out}"

@@ -81,7 +81,7 @@ def _match_table(pairs: list[Row]) -> Table:
 
 def _figure_table(every: list[Row]) -> Table:
     names = {
-        "monosemanticity": "Monosemanticity",
+        "monosemanticity": "Mono\N{SOFT HYPHEN}semanticity",
         "held_out_auroc": "Held-out AUROC",
         "relative_entropy": "Entropy",
     }

@@ -123,7 +123,9 @@ def _latent_table(
 
 def _figure(targets: TargetAreas, nouns: Nouns) -> Figure:
     """Draw classes with intervals above, attributes below."""
-    classes = {value_name(target): (target,) for target in targets.classes[:MAX_DRAWN]}
+    classes: dict[str, tuple[str, ...]] = {
+        value_name(target): (target,) for target in targets.classes[:MAX_DRAWN]
+    }
     attributes = [(attribute_name(name), values) for name, values in targets.attributes.items()]
     both: Panels = {"Classes": classes, "Attributes, mean over values": dict(attributes[:MAX_DRAWN])}
     panels = {heading: lines for heading, lines in both.items() if lines}
