@@ -66,7 +66,7 @@ def test_it_goes_on_where_it_stopped_and_takes_chosen_images():
 
 def test_pixels_are_encoded_as_their_tokens_are():
     backbone = build_backbone(BackboneSettings(name="vit_tiny_patch16_224.augreg_in21k", weights="none"), 32)
-    encoder = TokenEncoder(backbone, 1)
+    encoder = TokenEncoder(backbone, 1, dtype="float32")
     pixels = torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     model = sae("relu", width=encoder.width)
     found = joined(encode_images(encoder, model, lambda at: pixels[at], 5, workers=1))

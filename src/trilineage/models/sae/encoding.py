@@ -11,6 +11,7 @@ from torch import Tensor
 from trilineage.models.layers import sum_over_shares
 from trilineage.models.sae import encoding_kernels
 from trilineage.models.sae.codes import SparseCodes
+from trilineage.models.sae.products import multiply_into
 from trilineage.models.sparse import Backend, choose_backend, use_torch_threads
 
 TOKEN_CHUNK = 256
@@ -62,7 +63,7 @@ def encode_largest(
         for first in range(0, n_latents, LATENT_TILE):
             part = weight[first : first + LATENT_TILE]
             out = tile[: (rows.stop - start) * len(part)].view(rows.stop - start, len(part))
-            torch.mm(centred[rows], part.T, out=out)
+            multiply_into(out, centred[rows], part)
             candidates.scan(out, bias[first : first + LATENT_TILE], first, rows)
     return candidates.codes(n_latents)
 
@@ -272,7 +273,9 @@ def preactivation_blocks(
     buffer = torch.empty(min(TOKEN_CHUNK, len(centred)), len(weight))
     for start in range(0, len(centred), TOKEN_CHUNK):
         rows = centred[start : start + TOKEN_CHUNK]
-        yield torch.mm(rows, weight.T, out=buffer[: len(rows)])
+        block = buffer[: len(rows)]
+        multiply_into(block, rows, weight)
+        yield block
 
 
 def _nothing(encoder: Encoder) -> SparseCodes:
