@@ -28,7 +28,7 @@ def multiply_into(
     if is_plain and _openblas_threads() == torch.get_num_threads():
         np.matmul(tokens.detach().numpy(), weight.detach().numpy().T, out=out.numpy())
     else:
-        torch.mm(tokens, weight.T, out=out)
+        torch.mm(tokens.detach(), weight.detach().T, out=out)
 
 
 @functools.cache
