@@ -78,6 +78,9 @@ def show_barcodes(found: "Barcoded", out: Path) -> None:
         show_predictions(n_images, found.called, out)
     else:
         typer.echo(f"{counted(n_images, 'image')} of {counted(n_patients, 'patient')}: {out}")
+    from trilineage.report.patient_barcodes import write_patient_pages  # late: it brings matplotlib
+
+    typer.echo(f"Pages:  {write_patient_pages(out)}")
 
 
 def show_atlas(run: Run) -> None:

@@ -22,7 +22,6 @@ from trilineage.data.cohort import Cohort
 from trilineage.data.images.batches import ImageBatches
 from trilineage.data.images.open import open_images
 from trilineage.data.images.table import ImageTable
-from trilineage.evaluation.barcodes.neighbours import nearest_patients, standing
 from trilineage.evaluation.barcodes.shift import ShiftProfile, shift_report
 from trilineage.models.encoder import TokenEncoder
 from trilineage.models.extraction import token_source
@@ -31,6 +30,7 @@ from trilineage.models.sae.model import SparseAutoencoder
 from trilineage.pipelines._concepts import profiles
 from trilineage.pipelines._concepts.config import Config
 from trilineage.pipelines._concepts.material import UNLABELLED
+from trilineage.pipelines._concepts.patient_pages import Predicted, describe_patients
 from trilineage.pipelines._concepts.patients import BARCODES, make_barcodes
 from trilineage.pipelines._concepts.store import KIND, PROFILE, read_dictionary, read_encoder
 from trilineage.pipelines._concepts.subtypes import read_model
@@ -39,7 +39,8 @@ from trilineage.training.distributed import choose_device
 from trilineage.training.interruption import interruptible
 
 ABOUT, PATIENTS, IMAGES = "about.json", "patients.json", "images.csv"
-N_NEAREST, N_STANDING, N_TOP = 5, 12, 5
+N_TOP = 5
+"""Latents of an image that its line in the table names."""
 
 
 class Barcoded(NamedTuple):
@@ -74,7 +75,8 @@ def predict_to_folder(
     _write_profile(out / PROFILE, profile)
     called = _called(opened, barcodes)
     write_atomically(out / IMAGES, _image_table(table, cohort, codes).encode())
-    write_atomically(out / PATIENTS, to_json(_patients(opened, barcodes, called)))
+    found = Predicted(table, cohort, codes, encoder.grid, barcodes, called)
+    write_atomically(out / PATIENTS, to_json(describe_patients(opened, found, _reference(opened), out)))
     write_atomically(out / ABOUT, to_json(_about(opened, table, store, profile, config)))
     return Barcoded(barcodes, called, table.unreadable, out)
 
@@ -141,52 +143,10 @@ def _called(run: Run, barcodes: Barcodes) -> dict[str, list[Any]]:
     return columns
 
 
-def _patients(run: Run, barcodes: Barcodes, called: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """Return each patient beside the Run's cohort: nearest patients, and the latents that are out of the common."""
-    reference = read_barcodes(run.path / BARCODES)
-    run.read_bytes(BARCODES)  # checks the digest
-    rows = []
-    for row, name in enumerate(barcodes.names.tolist()):
-        found: dict[str, Any] = {"patient": name, "n_images": int(barcodes.n_images[row]), "note": ""}
-        if called:
-            found["predicted"] = called["predicted"][row]
-            found["probabilities"] = {
-                key.removeprefix("probability: "): values[row]
-                for key, values in called.items()
-                if key.startswith("probability: ")
-            }
-        try:
-            found |= _beside(barcodes, row, reference)
-        except CohortError as error:
-            found["note"] = error.what
-        rows.append(found)
-    return {"n_reference": len(reference), "patients": rows}
-
-
-def _beside(barcodes: Barcodes, row: int, reference: Barcodes) -> dict[str, Any]:
-    n = min(N_NEAREST, len(reference) - 1)
-    near = nearest_patients(barcodes.subset(np.array([row])), reference, n=n)
-    stands = standing(barcodes, row, reference, n=N_STANDING)
-    return {
-        "nearest": [
-            {
-                "patient": str(near.names[0, rank]),
-                "label": "" if near.labels is None else str(near.labels[0, rank]),
-                "distance": float(near.distances[0, rank]),
-            }
-            for rank in range(n)
-        ],
-        "standing": [
-            {
-                "latent": int(latent),
-                "value": float(stands.value[place]),
-                "share_below": float(stands.share_below[place]),
-                "deviation": float(stands.deviation[place]),
-                "quantiles": stands.quantiles[:, place].tolist(),
-            }
-            for place, latent in enumerate(stands.latents)
-        ],
-    }
+def _reference(run: Run) -> Barcodes:
+    """Return the barcodes of the Run's cohort, checked against their digest."""
+    run.read_bytes(BARCODES)
+    return read_barcodes(run.path / BARCODES)
 
 
 def _image_table(table: ImageTable, cohort: Cohort, codes: ImageCodes) -> str:
