@@ -7,6 +7,7 @@ from trilineage.core.records import Score
 from trilineage.report.blocks import Notice
 from trilineage.report.concept_results import (
     AUTOENCODER,
+    SECOND_READER,
     figures_of,
     quartiles,
     reconstruction_of,
@@ -63,7 +64,7 @@ def _as_good(values: Mapping[str, float | None], say: Callable[[str, str], str])
     others = [
         f"{subject} ({number(value, 2)})"
         for subject, value in values.items()
-        if subject != AUTOENCODER and value is not None and value >= own - AS_GOOD
+        if subject not in (AUTOENCODER, SECOND_READER) and value is not None and value >= own - AS_GOOD
     ]
     return [Notice(say(listed(others), number(own, 2)), "caution")] if others else []
 

@@ -7,10 +7,12 @@ from typing import Any, TypeAlias
 
 from trilineage.core.artifacts import Run
 from trilineage.core.records import Score
-from trilineage.report.drawing import MODEL, MUTED, SECOND, THIRD
+from trilineage.report.drawing import INK, MODEL, MUTED, SECOND, THIRD
 
 AUTOENCODER = "autoencoder"
 """Subject of the rows that are about the dictionary of the Run; all others are controls."""
+SECOND_READER = "second reader"
+"""Subject of the rows that are about another expert: the ceiling, no control."""
 RECONSTRUCTION, FIGURES, TARGETS = "reconstruction.json", "figures.json", "targets.json"
 RECOVERED, SHIFT, CELLS, DISEASES = "recovered.json", "shift.json", "cells.json", "disease.json"
 FOCUS, PATHWAYS, CARDS = "explain/focus.json", "explain/pathways.json", "explain/cards.json"
@@ -25,6 +27,7 @@ _MARKS = {
     "raw neurons": (SECOND, "s"),
     "principal components": (THIRD, "D"),
     "random dictionary": (MUTED, "X"),
+    SECOND_READER: (INK, "*"),
 }
 
 

@@ -2,11 +2,13 @@
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from trilineage.core.artifacts import Run
 from trilineage.core.errors import ColumnError, ConfigError
 from trilineage.data.cohort import Cohort, shown
 from trilineage.data.images.open import open_images
@@ -75,7 +77,10 @@ def gather(config: Config) -> Material:
         )
     classes = tuple(name for name in cohort.classes if name != UNLABELLED)
     codes = np.array([classes.index(name) if name in classes else -1 for name in cohort.classes])
-    notes = [*table.notes, *filter(None, (cohort.note, splits[0].note))]
+    notes = [
+        *table.notes,
+        *filter(None, (cohort.note, splits[0].note, _seen_before(cohort, splits[0], config))),
+    ]
     if len(table.unreadable):
         notes.append(f"{len(table.unreadable):,} unreadable images were left out")
     for note in notes[len(table.notes) :]:
@@ -90,6 +95,25 @@ def gather(config: Config) -> Material:
         _taxonomy(config.taxonomy, classes),
         tuple(notes),
     )
+
+
+def _seen_before(cohort: Cohort, split: Split, config: Config) -> str:
+    """Say how many held-out images the encoder was trained on, where it comes from a Run on images of these names."""
+    path = Path(config.encoder.run)
+    if not config.encoder.run or not (path / "run.json").is_file():
+        return ""
+    run = Run.open(path)
+    if not run.has("split.csv"):
+        return ""
+    table = run.read_table("split.csv")
+    is_whole = len(set(table["fold"])) > 1  # after a cross-validation the weights are those of everyone
+    rows = zip(table["sample"], table["part"], strict=True)
+    learned = {Path(name).name for name, part in rows if is_whole or part in ("train", "valid")}
+    test = [Path(name).name for name in cohort.samples[split.positions("test")].tolist()]
+    n_seen = sum(name in learned for name in test)
+    if not n_seen:
+        return ""
+    return f"the encoder was trained on {n_seen:,} of the {len(test):,} held-out images: their scores are too good"
 
 
 def open_table(config: Config) -> ImageTable:

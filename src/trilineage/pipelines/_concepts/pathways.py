@@ -61,7 +61,7 @@ def write_pathways(run: Run, material: Material, made: Made, classifier_run: Pat
             encoder,
             member,
             pixels[called == node],
-            targets.take(called == node),
+            targets.take(np.flatnonzero(called == node)),
             changes[called == node],
         )
         for node in np.unique(called)

@@ -33,6 +33,7 @@ from trilineage.pipelines._concepts.patients import (
     make_barcodes,
     patient_rows,
 )
+from trilineage.pipelines._concepts.second_reader import reader_rows
 from trilineage.pipelines._concepts.store import PROFILE
 from trilineage.pipelines._concepts.subtypes import (
     COMPETITORS,
@@ -98,7 +99,7 @@ def write_results(
         if one.subject == MODEL or is_competitor:  # a control that is silent at this tau has no barcodes
             barcodes[one.subject] = make_barcodes(codes, one.store.source, material.cohort, uses_cls=uses_cls)
     run.write_json(RECONSTRUCTION, reconstruction)
-    run.write_json(TARGETS, target_rows(examined))
+    run.write_json(TARGETS, target_rows(examined) + reader_rows(material, parts.targets, config))
     _decide(run, examined, returning, fitted, config, place)
     _write_recovered(run, fitted, config, place)
     keep_barcodes(run, barcodes[MODEL])
