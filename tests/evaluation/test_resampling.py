@@ -3,16 +3,21 @@
 import numpy as np
 import pytest
 from scipy.special import expit, logit
-from scipy.stats import bootstrap, norm
+from scipy.stats import binomtest, bootstrap, norm
 
 from trilineage.evaluation.resampling import (
+    Scale,
     Strata,
     basic_interval,
     bca_interval,
+    exact_lower_bound,
+    interval_weights,
     jackknife_weights,
     logit_interval,
     patient_strata,
     perfect_lower_bound,
+    ranked_patients,
+    read_interval,
     resample_weights,
 )
 
@@ -111,6 +116,42 @@ def test_there_is_no_logit_interval_where_a_quantile_or_the_value_is_at_an_end(v
 
 def test_the_bound_of_a_perfect_score_is_that_of_clopper_and_pearson():
     assert perfect_lower_bound(20, 0.95) == pytest.approx(0.025 ** (1 / 20))
+
+
+@pytest.mark.parametrize(("right", "n"), [(20, 20), (17, 20), (1, 9)])
+def test_the_exact_bound_is_that_of_the_binomial_interval(right, n):
+    theirs = binomtest(right, n).proportion_ci(0.95, method="exact").low
+    assert exact_lower_bound(right / n, n, 0.95) == pytest.approx(theirs)
+    assert exact_lower_bound(0.0, n, 0.95) == 0.0
+
+
+def test_an_auroc_rests_on_the_patients_of_its_smallest_class():
+    assert ranked_patients(np.eye(3, dtype=int)[[0, 0, 0, 0, 1, 1, 1, 2, 2]] * 7) == pytest.approx(2 * 2)
+    uneven = np.array([[0, 9], [0, 1], [3, 0], [3, 0], [3, 0]])
+    assert ranked_patients(uneven) == pytest.approx(100 / 82)
+    assert ranked_patients(np.array([[2, 0], [3, 0]])) == 2
+
+
+def rare_errors(seed, n_ranked, n_positive=20, n_negative=100):
+    """Return the interval of the AUROC of a study in which one patient in twenty looks like the other class."""
+    rng, is_positive = np.random.default_rng(seed), np.repeat([1.0, 0.0], (n_positive, n_negative))
+    is_odd = rng.random(len(is_positive)) < np.where(is_positive > 0, 0.05, 0.025)
+    scores = rng.normal(size=len(is_positive)) + 4.0 * np.where(is_odd, 1 - is_positive, is_positive)
+    strata = Strata((1 - is_positive).astype(int), "")
+    order, weights = np.argsort(scores), interval_weights(strata, 300, rng=rng)
+    weights, ordered = weights[:, order], is_positive[order]
+    above, below = weights * ordered, weights * (1 - ordered)
+    drawn = (above * np.cumsum(below, axis=1)).sum(axis=1) / above.sum(axis=1) / below.sum(axis=1)
+    shape = {"strata": strata, "level": 0.95, "scale": Scale((0.0, 1.0))}
+    return read_interval(float(drawn[0]), drawn, **shape, n_ranked=n_ranked)[:2]
+
+
+def test_intervals_of_an_auroc_with_few_errors_hold_the_truth_without_reaching_down_to_chance():
+    truth = 0.96034  # of the scores of `rare_errors`, from the normal distribution function
+    exact, plain = (np.array([rare_errors(seed, n) for seed in range(60)]) for n in (20, None))
+    coverage, before = ((ends[:, 0] <= truth) & (truth <= ends[:, 1]) for ends in (exact, plain))
+    assert coverage.mean() >= 0.9 > before.mean()
+    assert exact[:, 0].min() > 0.55 > plain[:, 0].min()
 
 
 def test_leaving_out_stops_at_many_patients():

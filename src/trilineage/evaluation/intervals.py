@@ -21,6 +21,7 @@ from trilineage.evaluation.resampling import (
     Strata,
     interval_weights,
     patient_strata,
+    ranked_patients,
     read_interval,
 )
 from trilineage.evaluation.settings import EvaluationSettings
@@ -39,8 +40,9 @@ def score_predictions(
 
     Patients are resampled inside their class and bring all their samples with them. Metrics are those of the samples
     or, with unit `patient`, of the mean probability of each patient. The intervals are basic ones on the logit scale
-    (`logit_interval`), or BCa where resamples reach an end of the metric's range; both with t quantiles. Where one
-    cannot be computed its ends are None and the note says why.
+    (`logit_interval`), or BCa where resamples reach an end of the metric's range; both with t quantiles. With few
+    errors the lower end of the AUROC is held to an exact bound (`read_interval`). Where an interval cannot be computed
+    its ends are None and the note says why.
 
     Parameters
     ----------
@@ -186,7 +188,12 @@ def _intervals(
     drawn = reweighted_metrics([(sums, every)], settings.metrics)
     return {
         name: read_interval(
-            values[name], drawn[name], strata=strata, level=settings.level, scale=_scale(name)
+            values[name],
+            drawn[name],
+            strata=strata,
+            level=settings.level,
+            scale=_scale(name),
+            n_ranked=ranked_patients(sums.class_counts) if name == "auroc" else None,
         )
         for name in settings.metrics
     }

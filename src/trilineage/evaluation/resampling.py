@@ -96,12 +96,28 @@ def interval_weights(
 
 
 def read_interval(
-    value: float, drawn: Float[np.ndarray, " draw"], *, strata: Strata, level: float, scale: Scale
+    value: float,
+    drawn: Float[np.ndarray, " draw"],
+    *,
+    strata: Strata,
+    level: float,
+    scale: Scale,
+    n_ranked: float | None = None,
 ) -> tuple[float | None, float | None, str]:
     """Read low, high and a note off a statistic computed under each row of `interval_weights`.
 
     The interval is a basic one on the logit scale (`logit_interval`), or BCa where resamples reach an end of the
     range; where there is none its ends are None and the note says why.
+
+    With few errors, ranks need more. Where the whole error of an AUROC is that of a few patients, resamples without
+    them make the logit interval reach down to .5, and BCa, which knows only the errors that were seen, misses the
+    truth in one study of ten. The exact bound of `exact_lower_bound` over `n_ranked` patients then stands in: the
+    lower end is the larger of both beside the logit interval, and the smaller of both beside BCa.
+
+    Parameters
+    ----------
+    n_ranked
+        For an AUROC, patients as `ranked_patients` counts them; None for all other statistics.
     """
     if np.isnan(value):
         return None, None, ""
@@ -111,7 +127,7 @@ def read_interval(
     if np.isnan(resampled).mean() > MAX_UNDEFINED:
         return None, None, "no interval: most resamples of so few patients lack a class"
     if np.nanmax(resampled) - np.nanmin(resampled) < 1e-12:
-        return _interval_without_spread(value, len(strata.codes), level, scale)
+        return _interval_without_spread(value, n_ranked or len(strata.codes), level, scale)
     shape: Any = {"level": level, "degrees_of_freedom": strata.degrees_of_freedom}
     lowest, highest = scale.limits
     if scale.is_biased_upwards:
@@ -123,7 +139,34 @@ def read_interval(
         else None
     )
     low, high = ends or bca_interval(value, resampled, left_out, **shape)
+    if n_ranked is not None:
+        exact = exact_lower_bound(value, n_ranked, level)
+        low = max(low, exact) if ends else min(low, exact)
     return max(low, lowest), min(high, highest), ""
+
+
+def ranked_patients(counts: Int[np.ndarray, "patient class"]) -> float:
+    """Return how many patients an AUROC (mean over classes, one against the rest) rests on.
+
+    One patient of class c who is ranked below everybody costs 1 / n_c of the AUROC of c, and 1 / (n - n_c) of that of
+    the class in whose place it stands: of C classes of equal size, 1 / ((C - 1) n_c) of their mean. Patients of the
+    smallest class cost most and are counted, each weighing as many samples as it has (Kish 1965, section 11.7).
+
+    Parameters
+    ----------
+    counts
+        Samples of each patient in each class, or in one class (second column) and the rest (first).
+
+    Examples
+    --------
+    >>> ranked_patients(np.array([[9, 0], [9, 0], [9, 0], [0, 4], [0, 4]]))
+    2.0
+    """
+    there = counts[:, counts.sum(axis=0) > 0].astype(np.float64)
+    if there.shape[1] < 2:
+        return float(len(counts))
+    sizes = there.sum(axis=0) ** 2 / (there**2).sum(axis=0)
+    return float((there.shape[1] - 1) * sizes.min())
 
 
 def bca_interval(
@@ -205,16 +248,28 @@ def logit_interval(
     return min(float(low), value), max(float(high), value)
 
 
-def perfect_lower_bound(n_patients: int, level: float) -> float:
-    """Return the lower end of the exact binomial interval when all of n patients are right (Clopper-Pearson 1934).
+def exact_lower_bound(share: float, n_patients: float, level: float) -> float:
+    """Return the lower end of the exact binomial interval of a share of n patients (Clopper and Pearson 1934).
+
+    Between whole numbers of patients it is their Beta quantile: for means of numbers in [0, 1], among which those that
+    are 0 or 1 vary most.
+    """
+    errors = (1.0 - share) * n_patients
+    if errors >= n_patients:
+        return 0.0
+    return float(beta.ppf((1.0 - level) / 2.0, n_patients - errors, 1.0 + errors))
+
+
+def perfect_lower_bound(n_patients: float, level: float) -> float:
+    """Return the lower end of the exact binomial interval when all of n patients are right.
 
     A resample of patients without an error never holds one, so the bootstrap says nothing here.
     """
-    return float(beta.ppf((1.0 - level) / 2.0, n_patients, 1))
+    return exact_lower_bound(1.0, n_patients, level)
 
 
 def _interval_without_spread(
-    value: float, n_patients: int, level: float, scale: Scale
+    value: float, n_patients: float, level: float, scale: Scale
 ) -> tuple[float | None, float | None, str]:
     if not scale.is_lower_better and value == 1.0:
         note = "no error in any patient: lower end from the exact binomial interval over patients"

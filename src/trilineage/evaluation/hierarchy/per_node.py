@@ -25,7 +25,14 @@ from trilineage.evaluation.metrics import (
     score_levels,
 )
 from trilineage.evaluation.patient_sums import chunks, limit_levels, rank_counts, weighted_sums
-from trilineage.evaluation.resampling import Scale, Strata, interval_weights, patient_strata, read_interval
+from trilineage.evaluation.resampling import (
+    Scale,
+    Strata,
+    interval_weights,
+    patient_strata,
+    ranked_patients,
+    read_interval,
+)
 
 NODE_SCALES = {
     "auroc": Scale((0.0, 1.0)),
@@ -129,6 +136,11 @@ class Question:
             patients=patients[is_asked],
         )
 
+    def counts(self, n_patients: int) -> Int[np.ndarray, "patient 2"]:
+        """Count the samples of each patient that are not of the node, and those that are."""
+        flat = np.bincount(2 * self.patients + self.is_positive, minlength=2 * n_patients)
+        return flat.reshape(n_patients, 2)
+
     def sums(self, n_patients: int) -> BinarySums:
         """Sum over the samples of each patient."""
         levels = limit_levels(score_levels(self.probability), self.is_positive)
@@ -190,13 +202,19 @@ def _read(
 ) -> list[dict[str, Any]]:
     """Return the fields of a Score for each score of one node."""
     n_positive = int(question.is_positive.sum())
+    n_ranked = ranked_patients(question.counts(len(strata.codes)))
     size = {"n_samples": len(question.patients), "n_patients": len(np.unique(question.patients))}
     rows: list[dict[str, Any]] = []
     for name, values in drawn.items():
         low, high, note = None, None, f"no interval: {len(strata.codes)} patient"
         if len(values) > 1:
             low, high, note = read_interval(
-                float(values[0]), values, strata=strata, level=level, scale=NODE_SCALES[name]
+                float(values[0]),
+                values,
+                strata=strata,
+                level=level,
+                scale=NODE_SCALES[name],
+                n_ranked=n_ranked if name == "auroc" else None,
             )
         if np.isnan(values[0]):
             note = "not computable: " + (
