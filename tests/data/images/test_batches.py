@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from trilineage.core.errors import DataError
-from trilineage.data.images.batches import ImageBatches, patient_weights
+from trilineage.data.images.batches import ImageBatches
 from trilineage.data.images.settings import AugmentationSettings
 from trilineage.training.batches import Batches, Movable
 
@@ -85,12 +85,6 @@ def test_balanced_epochs_have_as_many_of_each_class(table):
     assert ((order // 10) % 2**24 == 2).all()
     small = np.bincount(order % 10, minlength=10)[8:]
     assert small.max() - small.min() <= 1
-
-
-def test_every_patient_weighs_the_same():
-    weights = patient_weights(np.array(["a", "b", "b", "b", "c", "c"]))
-    assert weights.mean() == pytest.approx(1)
-    assert [weights[[0]].sum(), weights[1:4].sum(), weights[4:].sum()] == pytest.approx([2, 2, 2])
 
 
 def test_weights_come_with_their_images(table):

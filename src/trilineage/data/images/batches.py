@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int, Int64, Shaped
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from trilineage.core.errors import DataError
@@ -53,7 +53,7 @@ class ImageBatches:
     labels
         Class or node of each image, -1 where unknown; None: -1 for all.
     weights
-        Weight of each image in the loss; None: every image counts 1. See `patient_weights`.
+        Weight of each image in the loss; None: every image counts 1.
     augmentation
         How images are varied; None leaves them as they are.
     seed
@@ -146,18 +146,6 @@ class _Work:
             write_plain(self.table.read_sized(position), out)
         else:
             write_varied(self.table.read_unfitted(position), self.variations, place, out)
-
-
-def patient_weights(patients: Shaped[np.ndarray, " image"]) -> Float64[np.ndarray, " image"]:
-    """Return weights of mean 1 with which every patient weighs the same, however many images there are of them.
-
-    Examples
-    --------
-    >>> patient_weights(np.array(["a", "a", "a", "b"])).round(3).tolist()
-    [0.667, 0.667, 0.667, 2.0]
-    """
-    _, code, counts = np.unique(patients, return_inverse=True, return_counts=True)
-    return len(patients) / (len(counts) * counts[code])
 
 
 def _balanced(
