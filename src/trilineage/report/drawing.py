@@ -51,7 +51,7 @@ _STYLE = {
 }
 
 
-def draw(  # noqa: PLR0913  (what a figure is; a record of it would be the figure itself)
+def draw(
     name: str,
     paint: Callable[[Canvas], None],
     *,
@@ -60,7 +60,6 @@ def draw(  # noqa: PLR0913  (what a figure is; a record of it would be the figur
     caption: str,
     height_in: float,
     width_in: float = WIDTH_IN,
-    numbers_clips: bool = True,
 ) -> Figure:
     """Paint a figure in the style of the page and return it as a block.
 
@@ -72,9 +71,6 @@ def draw(  # noqa: PLR0913  (what a figure is; a record of it would be the figur
         Draws onto an empty matplotlib figure.
     description
         Text for readers who cannot see the figure.
-    numbers_clips
-        Number the clip paths. Matplotlib names them after the last bits of the layout, in which its solver differs from
-        one drawing to the next, and the bytes with it.
     """
     stream = io.StringIO()
     with matplotlib.rc_context(), warnings.catch_warnings():
@@ -84,7 +80,7 @@ def draw(  # noqa: PLR0913  (what a figure is; a record of it would be the figur
         canvas = Canvas(figsize=(width_in, height_in), layout="constrained")
         paint(canvas)
         FigureCanvasSVG(canvas).print_svg(stream, metadata={"Date": None, "Creator": None})
-    svg = numbered_clips(stream.getvalue()) if numbers_clips else stream.getvalue()
+    svg = numbered_clips(stream.getvalue())
     return Figure(name, title, description, caption, _embeddable(svg, name, title, description))
 
 
@@ -95,6 +91,8 @@ def standalone(figure: Figure) -> str:
 
 def numbered_clips(svg: str) -> str:
     """Name the clip paths in the order in which they are first used.
+
+    Matplotlib names them after the last bits of the layout, in which its solver differs from one drawing to the next.
 
     Examples
     --------

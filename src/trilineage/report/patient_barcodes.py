@@ -191,7 +191,6 @@ def stripes(cohort: Record, patient: Record) -> Figure:
         "tokens hold it, the stronger its colour. Full colour: the 95 % quantile of the reference patients, or the "
         "mean of the class that has most.",
         height_in=0.5 + 0.42 * len(names),
-        numbers_clips=True,
     )
 
 
@@ -246,7 +245,6 @@ def standing_figure(found: Record, patient: Record) -> Figure:
         "half of the reference patients; tick: their median. Names that nobody has confirmed are drafts.",
         height_in=0.9 + 0.25 * len(shown),
         width_in=WIDTH_IN,
-        numbers_clips=True,
     )
 
 
