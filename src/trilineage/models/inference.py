@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trilineage.core.config import Settings
+from trilineage.models.backbones.lean import lean
 from trilineage.models.features import memory_format
 from trilineage.models.image_classifier import ImageClassifier
 from trilineage.models.parent_networks import ParentNetworks
@@ -86,7 +87,7 @@ def predict_images(
 class _Whole(nn.Module):
     """Features and log-probabilities from one call, so that both can be compiled as one."""
 
-    def __init__(self, classifier: PixelClassifier):
+    def __init__(self, classifier: Any):
         super().__init__()
         self.classifier = classifier
 
@@ -102,7 +103,9 @@ class _Predictor:
     def __init__(self, classifier: PixelClassifier, device: torch.device, *, is_compiled: bool):
         self.device = device
         self.layout = memory_format(classifier.backbone)
-        self.module: nn.Module = _Whole(classifier).eval().to(device, memory_format=self.layout)
+        classifier.eval().to(device, memory_format=self.layout)
+        is_eager_cpu = device.type == "cpu" and not is_compiled
+        self.module: nn.Module = _Whole(lean(classifier, is_eager_cpu=is_eager_cpu)).eval()
         if is_compiled:
             self._compile(classifier.backbone.spec.image_size)
 
