@@ -1,4 +1,4 @@
-"""A small simulated blood bank and smears on disk, and recipes that fit them in seconds."""
+"""A small simulated blood bank and drawn cells on disk, and recipes that fit them in seconds."""
 
 import sys
 from pathlib import Path
@@ -92,16 +92,16 @@ def fitted_images(quick_images, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Simulated smears of three diagnoses: 30 patients at two sites, 180 images with masks."""
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn cells of three diagnoses: 24 patients at two sites, 144 images with masks."""
     from small_concepts import write_cohort
 
-    return write_cohort(tmp_path_factory.mktemp("simulated") / "set")
+    return write_cohort(tmp_path_factory.mktemp("drawn") / "set")
 
 
 @pytest.fixture(scope="session")
 def newcomers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six more patients of the same world."""
+    """Six more patients."""
     from small_concepts import N_PATIENTS, write_cohort
 
     folder = tmp_path_factory.mktemp("newcomers") / "set"
@@ -109,21 +109,21 @@ def newcomers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def seeing(simulated: Path, tmp_path_factory: pytest.TempPathFactory):
+def seeing(drawn: Path, tmp_path_factory: pytest.TempPathFactory):
     """A finished images Run of a small transformer that tells the diagnoses apart."""
     from small_concepts import encoder_config
 
     from trilineage.pipelines import images
 
-    return images.fit(encoder_config(simulated), tmp_path_factory.mktemp("runs") / "seeing", device="cpu")
+    return images.fit(encoder_config(drawn), tmp_path_factory.mktemp("runs") / "seeing", device="cpu")
 
 
 @pytest.fixture(scope="session")
-def quick_concepts(simulated: Path, seeing):
+def quick_concepts(drawn: Path, seeing):
     """The concepts recipe with a small autoencoder and few epochs."""
     from small_concepts import concepts_config
 
-    return concepts_config(simulated, seeing.path)
+    return concepts_config(drawn, seeing.path)
 
 
 @pytest.fixture(scope="session")

@@ -1,29 +1,49 @@
-"""A cohort of simulated smears, a small transformer that has seen them, and a concepts recipe that fits in seconds."""
+"""A cohort of drawn cells, a small transformer that has seen them, and a concepts recipe that fits in seconds."""
+
+import csv
 
 import numpy as np
 import torch
-
-from trilineage.data.simulate.smears.settings import SmearSettings
-from trilineage.data.simulate.smears.write import simulate_to_folder
+from PIL import Image
 
 SIZE = 32
-N_PATIENTS, N_IMAGES = 10, 6
-DIAGNOSES = ("AML", "CLL", "normal")
+N_PATIENTS = 8
+LABELS = {"ALL": (120, 60, 170), "AML": (170, 60, 80), "CLL": (60, 90, 180)}
+ROWS, COLUMNS = np.mgrid[:SIZE, :SIZE]
 
 
-def write_cohort(folder, *, first_patient=0, n_patients=N_PATIENTS, n_images=N_IMAGES):
-    """Draw smears of three diagnoses with their masks; return the folder."""
-    settings = SmearSettings(
-        diagnoses=DIAGNOSES,
-        n_patients_per_diagnosis=n_patients,
-        first_patient=first_patient,
-        n_images_per_patient=n_images,
-        size=SIZE,
-        n_sites=2,
-        canvas_um=0.3,
-        red_cell_density=4.0,
-    )
-    simulate_to_folder(settings, folder)
+def draw_cell(label, nucleus, random):
+    """Return a cell in the label's colour with a small or large dark nucleus, and the masks of both."""
+    centre = SIZE / 2 + random.uniform(-3, 3, 2)
+    distance = np.hypot(ROWS - centre[0], COLUMNS - centre[1])
+    is_cell, is_nucleus = distance < 11, distance < {"small": 4, "large": 8}[nucleus]
+    pixels = np.full((SIZE, SIZE, 3), 225.0)
+    pixels[is_cell] = LABELS[label]
+    pixels[is_nucleus] *= 0.5
+    pixels += random.normal(0, 12, pixels.shape)
+    return np.clip(pixels, 0, 255).astype(np.uint8), is_cell, is_nucleus
+
+
+def write_cohort(folder, *, first_patient=0, n_patients=N_PATIENTS):
+    """Write cells of patients with three diagnoses, 4 each and 20 of the first; return the folder."""
+    rows = []
+    for name in ("images", "cells", "nuclei"):
+        (folder / name).mkdir(parents=True)
+    for label in LABELS:
+        for patient in range(first_patient, first_patient + n_patients):
+            random = np.random.default_rng((patient, *LABELS[label]))
+            for number in range(4 if patient else 20):
+                stem, nucleus = f"{label}_{patient}_{number}".lower(), ("small", "large")[number % 2]
+                pictures = draw_cell(label, nucleus, random)
+                for name, pixels in zip(("images", "cells", "nuclei"), pictures, strict=True):
+                    Image.fromarray(pixels).save(folder / name / f"{stem}.png")
+                site = ("north", "south")[patient % 2]
+                about = {"label": label, "patient": f"{label}{patient}", "site": site, "nucleus": nucleus}
+                rows.append({"path": f"images/{stem}.png", **about})
+    with open(folder / "manifest.csv", "w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
     return folder
 
 
@@ -37,8 +57,9 @@ def encoder_config(folder):
         "backbone.name": "small_vit",
         "backbone.pool": "cls",
         "split.valid_fraction": 0.3,
-        "training.epochs": 3,
-        "training.batch_size": 32,
+        "training.epochs": 4,
+        "training.batch_size": 16,
+        "training.learning_rate": 1e-3,
         "evaluation.n_bootstrap": 100,
         "evaluation.n_permutations": 99,
     }
@@ -54,8 +75,9 @@ def concepts_config(folder, encoder, **changes):
         "data.size": SIZE,
         "data.workers": 1,
         "encoder.run": str(encoder),
-        "attributes": ("cell_type",),
-        "tokens.images_per_shard": 50,
+        "attributes": ("nucleus",),
+        "concepts.alpha": 0.1,
+        "tokens.images_per_shard": 36,
         "tokens.chunk_images": 16,
         "tokens.buffer_images": 64,
         "sae.latents": 192,

@@ -90,7 +90,7 @@ def test_no_patient_is_in_two_parts_of_the_split(fitted_concepts):
     parts = {}
     for patient, part in zip(split["patient"], split["part"], strict=True):
         parts.setdefault(patient, set()).add(part)
-    assert len(parts) == 30
+    assert len(parts) == 24
     assert all(len(found) == 1 for found in parts.values())
     assert set().union(*parts.values()) == {"train", "valid", "test"}
 
@@ -104,7 +104,7 @@ def test_every_control_stands_beside_the_autoencoder(fitted_concepts):
     assert {row["kind"] for row in rows} == {"all", "cls", "patch"}
     targets = fitted_concepts.read_json("targets.json")
     assert {row["subject"] for row in targets} == set(SUBJECTS)
-    assert {row["target"] for row in targets} >= {"class=AML", "class=CLL", "class=normal"}
+    assert {row["target"] for row in targets} >= {"class=ALL", "class=AML", "class=CLL"}
 
 
 def test_raw_neurons_and_components_explain_all_variance_and_the_random_dictionary_least(fitted_concepts):
@@ -134,7 +134,8 @@ def test_latents_tell_diagnoses_apart_on_held_out_patients(fitted_concepts):
     rows = {
         (row["target"], row["subject"]): row["value"] for row in fitted_concepts.read_json("targets.json")
     }
-    assert rows["class=CLL", "autoencoder"] > 0.75
+    assert rows["class=CLL", "autoencoder"] > 0.9
+    assert rows["nucleus=large", "autoencoder"] > 0.6
 
 
 def test_reconstructions_keep_what_the_classifier_decides_by(fitted_concepts):
@@ -147,10 +148,10 @@ def test_reconstructions_keep_what_the_classifier_decides_by(fitted_concepts):
 
 def test_barcodes_are_of_all_patients_with_their_labels_and_sites(fitted_concepts):
     barcodes = read_barcodes(fitted_concepts.path / "barcodes.h5ad")
-    assert (len(barcodes), barcodes.n_latents) == (30, 192)
-    assert np.unique(barcodes.labels, return_counts=True)[1].tolist() == [10, 10, 10]
-    assert np.unique(barcodes.sites).tolist() == ["site-1", "site-2"]
-    assert barcodes.n_images.tolist() == [6] * 30
+    assert (len(barcodes), barcodes.n_latents) == (24, 192)
+    assert np.unique(barcodes.labels, return_counts=True)[1].tolist() == [8, 8, 8]
+    assert np.unique(barcodes.sites).tolist() == ["north", "south"]
+    assert barcodes.n_images.tolist() == [20, *[4] * 7] * 3
 
 
 def test_patients_are_classified_beside_every_other_way_to_see_them(fitted_concepts):
@@ -163,14 +164,14 @@ def test_patients_are_classified_beside_every_other_way_to_see_them(fitted_conce
     assert len(scores) == 6
     assert scores["model"] > 0.6
     assert {pair.unit for pair in fitted_concepts.comparisons()} == {"patient"}
-    assert fitted_concepts.read_json("patients.json") == {"note": "", "n_patients": 30}
+    assert fitted_concepts.read_json("patients.json") == {"note": "", "n_patients": 24}
 
 
 def test_shifts_and_numbers_of_cells_are_told(fitted_concepts):
     cohorts = [row["cohort"] for row in fitted_concepts.read_json("shift.json")]
-    assert cohorts == ["held-out images", "site site-1", "site site-2"]
-    assert fitted_concepts.read_json("cells.json")["n_patients"] == 30
-    assert [row["disease"] for row in fitted_concepts.read_json("disease.json")] == ["AML", "CLL", "normal"]
+    assert cohorts == ["held-out images", "site north", "site south"]
+    assert fitted_concepts.read_json("cells.json")["n_patients"] == 3
+    assert [row["disease"] for row in fitted_concepts.read_json("disease.json")] == ["ALL", "AML", "CLL"]
 
 
 def test_a_finished_run_is_returned_as_it_is(fitted_concepts, quick_concepts):
@@ -186,7 +187,7 @@ def test_two_machines_fill_a_folder_and_the_same_seed_gives_the_same_bytes(
     quick_concepts, fitted_concepts, require_same, tmp_path
 ):
     halves = [concepts.tokens(quick_concepts, tmp_path / "t", shard=f"{i}/2", device="cpu") for i in (1, 0)]
-    assert [half.n_images for half in halves] == [80, 100]
+    assert [half.n_images for half in halves] == [72, 72]
     assert (halves[0].left_elsewhere, halves[1].left_elsewhere) == ((0, 2), ())
     again = fit(quick_concepts.replace(**{"tokens.folder": str(tmp_path / "t")}), tmp_path / "run")
     require_same(fitted_concepts, again)
@@ -195,9 +196,13 @@ def test_two_machines_fill_a_folder_and_the_same_seed_gives_the_same_bytes(
     assert len(list((tmp_path / "t").glob("*.npy"))) > 0
 
 
-def test_tokens_on_the_fly_find_the_same(quick_concepts, fitted_concepts, require_same, tmp_path):
+def test_tokens_on_the_fly_find_the_same_to_rounding(quick_concepts, fitted_concepts, shuffled, tmp_path):
     live = {"tokens.live": True, "concepts.controls": (), "barcode.classify": False}
-    require_same(fitted_concepts, fit(quick_concepts.replace(**live), tmp_path / "run"))
+    run = fit(quick_concepts.replace(weights=str(shuffled[0]), **live), tmp_path / "run")
+    assert "n_outliers" not in run.read_json("tokens.json")
+    own, its = (one.read_arrays("concepts.npz") for one in (fitted_concepts, run))
+    for name in ("frequency", "mean_activation", "auroc"):
+        np.testing.assert_allclose(its[name], own[name][shuffled[1]], atol=2e-3)
 
 
 def test_an_autoencoder_that_is_brought_along_is_used_without_training(brought, fitted_concepts, shuffled):
@@ -296,9 +301,7 @@ def test_a_token_that_is_no_number_is_named_by_image_and_place(quick_concepts, t
         return found
 
     monkeypatch.setattr(TokenEncoder, "kept", spoilt)
-    with pytest.raises(
-        DataError, match=r"P0009_0001.jpg is not finite.*patch in row 1, column 1.*position 49"
-    ):
+    with pytest.raises(DataError, match=r"all_4_3.png is not finite.*patch in row 1, column 1.*position 35"):
         fit(quick_concepts, tmp_path / "run")
 
 
@@ -307,7 +310,7 @@ def test_a_full_disk_during_extraction_keeps_what_is_finished(quick_concepts, tm
 
     def full(writer, tokens, norms):
         n_added.append(len(tokens))
-        if sum(n_added) > 100:
+        if sum(n_added) > 72:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         add(writer, tokens, norms)
 
@@ -317,7 +320,7 @@ def test_a_full_disk_during_extraction_keeps_what_is_finished(quick_concepts, tm
     assert "2 of 4 shards are finished and stay" in caught.value.__notes__[0]
     monkeypatch.setattr(TokenShardWriter, "add", add)
     report = concepts.tokens(quick_concepts, tmp_path / "run" / "tokens", device="cpu")
-    assert (report.n_before, report.n_images) == (100, 80)
+    assert (report.n_before, report.n_images) == (72, 72)
 
 
 def test_a_tau_that_leaves_nothing_is_refused_with_the_largest_activation(quick_concepts, shuffled, tmp_path):
@@ -326,36 +329,35 @@ def test_a_tau_that_leaves_nothing_is_refused_with_the_largest_activation(quick_
         fit(quick_concepts.replace(**changes), tmp_path / "run")
 
 
-def test_one_patient_of_a_class_cannot_be_held_out(quick_concepts, simulated, tmp_path):
-    rows = [row for row in manifest_rows(simulated) if row["label"] != "CLL" or row["patient"] == "P0002"]
+def test_one_patient_of_a_class_cannot_be_held_out(quick_concepts, drawn, tmp_path):
+    rows = [row for row in manifest_rows(drawn) if row["label"] != "CLL" or row["patient"] == "CLL0"]
     path = write_manifest(tmp_path, rows)
     with pytest.raises(CohortError, match="CLL"):
-        fit(quick_concepts.replace(**{"data.path": str(path), "data.root": str(simulated)}), tmp_path / "run")
+        fit(quick_concepts.replace(**{"data.path": str(path), "data.root": str(drawn)}), tmp_path / "run")
 
 
 def test_one_patient_per_class_is_enough_for_concepts_but_not_for_a_classifier(
-    quick_concepts, simulated, shuffled, tmp_path
+    quick_concepts, drawn, shuffled, tmp_path
 ):
-    rows = [row | {"part": "train"} for row in manifest_rows(simulated)[:36]]
-    for row in rows[18:]:
-        row |= {"label": "", "diagnosis": "", "part": "test"}
-    changes = {"data.path": str(write_manifest(tmp_path, rows)), "data.root": str(simulated)}
+    rows = [row for row in manifest_rows(drawn) if row["patient"][-1] in "01"]
+    for row in rows:
+        is_first = row["patient"].endswith("0")
+        row |= {"part": "train"} if is_first else {"part": "test", "label": ""}
+    changes = {"data.path": str(write_manifest(tmp_path, rows)), "data.root": str(drawn)}
     changes |= {"split.kind": "column", "split.column": "part", "split.valid_fraction": 0.0}
     changes |= {"weights": str(shuffled[0]), "concepts.controls": ("random",)}
     run = fit(quick_concepts.replace(**changes), tmp_path / "run")
     assert run.is_complete
     assert run.read_json("patients.json")["note"].startswith("patients were not classified: ")
     assert not run.has("scores.json")
-    assert read_barcodes(run.path / "barcodes.h5ad").labels.tolist() == ["AML", "CLL", "normal", "", "", ""]
+    assert read_barcodes(run.path / "barcodes.h5ad").labels.tolist() == ["ALL", "", "AML", "", "CLL", ""]
 
 
-def test_images_of_nobody_have_concepts_and_barcodes_of_their_own(
-    quick_concepts, simulated, shuffled, tmp_path
-):
-    rows = [{"path": row["path"]} for row in manifest_rows(simulated)[:40]]
+def test_images_of_nobody_have_concepts_and_barcodes_of_their_own(quick_concepts, drawn, shuffled, tmp_path):
+    rows = [{"path": row["path"]} for row in manifest_rows(drawn)[:40]]
     changes = {
         "data.path": str(write_manifest(tmp_path, rows)),
-        "data.root": str(simulated),
+        "data.root": str(drawn),
         "attributes": (),
     }
     changes |= {"weights": str(shuffled[0]), "concepts.controls": ()}

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import traceback
 import warnings
 
 import pytest
@@ -33,10 +34,13 @@ def killed_fit(config, out, owner, name, n_calls):
         warnings.simplefilter("ignore", DeprecationWarning)  # no other thread runs that the child could miss
         child = os.fork()
     if child == 0:
-        killer = KilledAt(getattr(owner, name), n_calls)
-        setattr(owner, name, lambda *given, **options: killer(*given, **options))
-        concepts.fit(config, out, device="cpu")
-        os._exit(0)
+        try:
+            killer = KilledAt(getattr(owner, name), n_calls)
+            setattr(owner, name, lambda *given, **options: killer(*given, **options))
+            concepts.fit(config, out, device="cpu")
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status)
     assert os.WTERMSIG(status) == signal.SIGKILL
@@ -89,7 +93,7 @@ def test_sigterm_stops_the_extraction_with_finished_shards_kept(quick_concepts, 
     with pytest.raises(Interrupted, match="extraction of tokens was stopped; seen: SIGTERM"):
         concepts.fit(quick_concepts, tmp_path / "run", device="cpu")
     report = concepts.tokens(quick_concepts, tmp_path / "run" / "tokens", device="cpu")
-    assert report.n_before == sum(n_added) // 50 * 50 == 50
+    assert (report.n_before, report.n_images) == (36, 108)
 
 
 def test_sigterm_stops_the_encoding_after_the_part_at_hand(quick_concepts, shuffled, tmp_path, monkeypatch):
