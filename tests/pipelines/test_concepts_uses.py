@@ -19,7 +19,9 @@ from trilineage.core.progress import set_quiet
 from trilineage.data.barcodes.files import read_barcodes
 from trilineage.data.codes import store as code_store
 from trilineage.data.sae_formats.open import open_sae
+from trilineage.explain.concepts.cards import latents_to_show
 from trilineage.pipelines import concepts
+from trilineage.pipelines._concepts.explain import read_known
 from trilineage.report.atlas import write_atlas
 
 QUICK_SUBTYPE = {
@@ -59,7 +61,8 @@ def explained(fitted_concepts, drawn, seeing, tmp_path_factory):
     """The Run with an atlas of 12 concepts, one named by an expert, their place on the cell, and pathways."""
     folder = tmp_path_factory.mktemp("explained")
     run = copy_of(fitted_concepts, folder / "run")
-    named = run.read_table("concepts.csv")["latent"][0]
+    known = read_known(run)
+    named = latents_to_show(known.statistics, known.table, limit=1)[0]
     (folder / "names.csv").write_text(f"latent,name,reviewer\n{named},dark nucleus,Dr A\n")
     masks = concepts.Regions(*(some_of(drawn / name, folder / name) for name in ("cells", "nuclei")))
     concepts.explain(
@@ -90,8 +93,7 @@ def test_names_of_experts_take_the_place_of_drafts_and_stay_in_the_list(explaine
     cards = {row["latent"]: row for row in run.read_json("explain/cards.json")["cards"]}
     names = {int(row["latent"]): row for row in rows_of(run.path / "explain" / "names.csv")}
     assert names[named]["name"] == "dark nucleus"
-    if named in cards:
-        assert (cards[named]["name"], cards[named]["is_draft"]) == ("dark nucleus", False)
+    assert (cards[named]["name"], cards[named]["is_draft"]) == ("dark nucleus", False)
     assert any(row["is_draft"] for row in cards.values())
 
 
