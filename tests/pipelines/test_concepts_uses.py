@@ -21,6 +21,7 @@ from trilineage.data.codes import store as code_store
 from trilineage.data.sae_formats.open import open_sae
 from trilineage.explain.concepts.cards import latents_to_show
 from trilineage.pipelines import concepts
+from trilineage.pipelines._concepts import pathways
 from trilineage.pipelines._concepts.explain import read_known
 from trilineage.report.atlas import write_atlas
 
@@ -46,9 +47,9 @@ def copy_of(run, out):
 
 
 def some_of(masks, out):
-    """Copy the masks of every sixth image."""
+    """Copy the masks of every twelfth image."""
     out.mkdir()
-    for path in sorted(masks.iterdir())[::6]:
+    for path in sorted(masks.iterdir())[::12]:
         shutil.copy(path, out)
     return out
 
@@ -65,14 +66,17 @@ def explained(fitted_concepts, drawn, seeing, tmp_path_factory):
     named = latents_to_show(known.statistics, known.table, limit=1)[0]
     (folder / "names.csv").write_text(f"latent,name,reviewer\n{named},dark nucleus,Dr A\n")
     masks = concepts.Regions(*(some_of(drawn / name, folder / name) for name in ("cells", "nuclei")))
-    concepts.explain(
-        run,
-        n_concepts=12,
-        names=folder / "names.csv",
-        classifier=seeing.path,
-        regions=masks,
-        device="cpu",
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pathways, "N_IMAGES", 18)
+        patch.setattr(pathways, "N_CURVES", 6)
+        concepts.explain(
+            run,
+            n_concepts=12,
+            names=folder / "names.csv",
+            classifier=seeing.path,
+            regions=masks,
+            device="cpu",
+        )
     return Run.open(run.path), int(named)
 
 
@@ -99,7 +103,7 @@ def test_names_of_experts_take_the_place_of_drafts_and_stay_in_the_list(explaine
 
 def test_activation_is_shared_out_among_nucleus_cytoplasm_and_background_beside_controls(explained):
     found = explained[0].read_json("explain/focus.json")
-    assert found["n_images"] == 24
+    assert found["n_images"] == 12
     subjects = {row["subject"] for row in found["rows"]}
     assert subjects == {"autoencoder", "raw neurons", "principal components", "random dictionary"}
     regions = [row["region"] for row in found["rows"] if row["subject"] == "autoencoder"]
@@ -109,7 +113,7 @@ def test_activation_is_shared_out_among_nucleus_cytoplasm_and_background_beside_
 
 def test_decisions_are_followed_back_to_latents(explained):
     found = explained[0].read_json("explain/pathways.json")
-    assert found["n_images"] > 0
+    assert found["n_images"] == 18
     latents = [row for decision in found["decisions"] for row in decision["latents"]]
     assert latents
     assert np.mean([row["change"] < 0 for row in latents]) > 0.5
