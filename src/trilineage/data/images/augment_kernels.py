@@ -160,11 +160,11 @@ def _fetch_inside(packed, stride, x, y, step_x, step_y, p00, p01, p10, p11):
 def _fetch_border(packed, across, down, x, y, step_x, step_y, p00, p01, p10, p11):
     """Fetch the four neighbours of places near or beyond the border; outside, the image is mirrored."""
     for column in range(p00.shape[0]):
-        left, above = np.uint64(x >> 16), np.uint64(y >> 16)
+        left, top = np.uint64(x >> 16), np.uint64(y >> 16)
         x += step_x
         y += step_y
         here, right = across[left], across[left + np.uint64(1)]
-        above, below = down[above], down[above + np.uint64(1)]
+        above, below = down[top], down[top + np.uint64(1)]
         p00[column], p01[column] = packed[np.uint64(above + here)], packed[np.uint64(above + right)]
         p10[column], p11[column] = packed[np.uint64(below + here)], packed[np.uint64(below + right)]
 
