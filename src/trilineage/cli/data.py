@@ -130,8 +130,8 @@ def simulate(
     from trilineage.data.simulate.write import simulate_to_h5ad
 
     settings = options.configured(SimulationSettings, config, assignments)
-    simulate_to_h5ad(settings, out)
-    typer.echo(f"{settings.n_cells:,} cells, {settings.n_genes:,} genes: {out}")
+    n_cells = simulate_to_h5ad(settings, out)
+    typer.echo(f"{n_cells:,} cells, {settings.n_genes:,} genes: {out}")
 
 
 @app.command("simulate-smears")

@@ -1,6 +1,6 @@
 """Cells of simulated donors: types, library sizes and counts, in blocks that do not depend on each other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,10 +17,11 @@ from trilineage.data.simulate.sampling_kernels import count_nonzeros, draw_count
 from trilineage.data.simulate.settings import SimulationSettings
 from trilineage.data.simulate.truth import Truth, build_truth, gene_ids
 from trilineage.data.simulate.world import (
+    AskedDonor,
     Donor,
     Profiles,
     World,
-    donor_keys,
+    asked_donors,
     donor_profiles,
     draw_donor,
     draw_world,
@@ -92,8 +93,9 @@ def simulate_expression(settings: SimulationSettings) -> Simulation:
     """
     world = draw_world(settings)
     donors, parts, tables = [], [], []
-    with progress("simulating", settings.n_cells, "cells") as meter:
-        for donor, cells in simulated_donors(world, settings):
+    asked = asked_donors(settings)
+    with progress("simulating", len(asked) * settings.n_cells_per_donor, "cells") as meter:
+        for donor, cells in simulated_donors(world, settings, asked):
             donors.append(donor)
             tables.append(cell_table(donor, cells, settings))
             for rows in count_blocks(world, donor, cells):
@@ -108,10 +110,12 @@ def simulate_expression(settings: SimulationSettings) -> Simulation:
     )
 
 
-def simulated_donors(world: World, settings: SimulationSettings) -> Iterator[tuple[Donor, Cells]]:
+def simulated_donors(
+    world: World, settings: SimulationSettings, asked: Iterable[AskedDonor]
+) -> Iterator[tuple[Donor, Cells]]:
     """Draw the donors one after the other, each with its cells."""
-    for class_code, number in donor_keys(settings):
-        donor = draw_donor(world, settings, class_code, number)
+    for one in asked:
+        donor = draw_donor(world, settings, one)
         yield donor, _draw_cells(donor, settings)
 
 
@@ -126,10 +130,10 @@ def count_blocks(
 
 
 def cell_table(donor: Donor, cells: Cells, settings: SimulationSettings) -> pd.DataFrame:
-    """Return the sample table of one donor's cells."""
+    """Return the sample table of one donor's cells; with a column `part` if the list of donors has one."""
     n_cells = len(cells.nodes)
     lineages = np.array(LINEAGES, dtype=object)[lineage_positions()]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "disease": np.full(n_cells, settings.classes[donor.class_code], dtype=object),
             "donor_id": np.full(n_cells, donor.name, dtype=object),
@@ -139,6 +143,7 @@ def cell_table(donor: Donor, cells: Cells, settings: SimulationSettings) -> pd.D
         },
         index=[f"{donor.name}_{cell:06d}" for cell in range(n_cells)],
     )
+    return table.assign(part=donor.part) if donor.part else table
 
 
 def join_tables(tables: list[pd.DataFrame], settings: SimulationSettings) -> pd.DataFrame:
@@ -160,7 +165,7 @@ def gene_table(settings: SimulationSettings) -> pd.DataFrame:
 
 def _draw_cells(donor: Donor, settings: SimulationSettings) -> Cells:
     n_cells = settings.n_cells_per_donor
-    random = generator(settings.seed, "simulate", "cells", donor.class_code, donor.number)
+    random = generator(settings.seed, "simulate", "cells", *donor.stream)
     nodes = random.choice(len(CELL_TYPES), size=n_cells, p=donor.composition)
     library = donor.median_library * np.exp(settings.library_spread * random.standard_normal(n_cells))
     return Cells(

@@ -26,6 +26,12 @@ class SimulationSettings(Settings):
     """Scale of everything a disease does, composition included; 0 leaves nothing to learn."""
     n_classes: int = Field(len(CLASSES), ge=2, le=len(CLASSES))
     """Classes simulated: healthy and the first diseases of the list."""
+    labels: tuple[str, ...] = ()
+    """Names of the classes instead of those above, the one without disease first: for instance the leaves of a
+    taxonomy. Each names a program of its own; empty: `n_classes` of the list."""
+    patients: str | None = None
+    """CSV with the columns patient, diagnosis (one of the classes) and, where known, site and part of a split: the
+    donors to simulate instead of `n_donors_per_class` of each class, for instance those of simulated smears."""
     n_donors_per_class: int = Field(12, ge=1)
     """Donors of each class: 12 leave three or four for testing, enough for an interval over donors."""
     n_cells_per_donor: int = Field(150, ge=1)
@@ -96,17 +102,22 @@ class SimulationSettings(Settings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _labels_are_classes(self) -> Self:
+        if self.labels and (len(self.labels) < 2 or len(set(self.labels)) < len(self.labels)):
+            raise ConfigError(
+                "the labels are no list of classes",
+                seen=", ".join(self.labels),
+                allowed="at least two names, each once, the one without disease first",
+            )
+        return self
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes simulated, healthy first."""
-        return CLASSES[: self.n_classes]
+        return self.labels or CLASSES[: self.n_classes]
 
     @property
     def n_donors(self) -> int:
-        """Donors in all."""
-        return self.n_classes * self.n_donors_per_class
-
-    @property
-    def n_cells(self) -> int:
-        """Cells in all."""
-        return self.n_donors * self.n_cells_per_donor
+        """Donors in all, unless a list of patients is given."""
+        return len(self.classes) * self.n_donors_per_class

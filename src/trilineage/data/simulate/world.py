@@ -8,6 +8,7 @@ from numpy.polynomial.hermite_e import hermegauss
 from scipy.optimize import brentq
 
 from trilineage.core.errors import ConfigError
+from trilineage.core.registry import nearest_remedy
 from trilineage.core.seeding import generator
 from trilineage.data.simulate.disease import (
     DiseaseProgram,
@@ -21,7 +22,23 @@ from trilineage.data.simulate.hematopoiesis import (
     lineage_positions,
     parent_positions,
 )
+from trilineage.data.simulate.listed import ListedPatient, read_listed
 from trilineage.data.simulate.settings import SimulationSettings
+
+
+class AskedDonor(NamedTuple):
+    """A donor who is to be simulated."""
+
+    name: str
+    """Donor id, unique in the world; it does not tell the class."""
+    class_code: int
+    """Position of the class in `SimulationSettings.classes`."""
+    stream: tuple[int, int] | tuple[str]
+    """What names the donor's streams of random numbers: class and number within it, or the name in a list."""
+    site: int | None = None
+    """Position of the site; None: drawn."""
+    part: str = ""
+    """Part of a split, as a list has it."""
 
 
 class World(NamedTuple):
@@ -52,10 +69,12 @@ class Donor(NamedTuple):
     """Donor id, unique in the world; it does not tell the class."""
     class_code: int
     """Position of the class in `SimulationSettings.classes`."""
-    number: int
-    """Number of the donor within the class."""
+    stream: tuple[int, int] | tuple[str]
+    """What names the donor's streams of random numbers."""
     site: int
     """Position of the site."""
+    part: str
+    """Part of a split, or nothing."""
     effect: Float[np.ndarray, " gene"]
     """The donor's own log fold changes."""
     composition: Float[np.ndarray, " node"]
@@ -97,39 +116,72 @@ def draw_world(settings: SimulationSettings) -> World:
         theta=theta,
         cell_programs=cell_programs,
         disease_programs=programs,
-        disease_effects=dense_effects(programs, settings.n_classes, settings.n_genes),
+        disease_effects=dense_effects(programs, len(settings.classes), settings.n_genes),
         site_effects=settings.site_effect * sites.standard_normal((settings.n_sites, settings.n_genes)),
         composition=_shares(shares),
         median_library=_library_for_density(profiles, _shares(shares[0]), theta, settings),
     )
 
 
-def draw_donor(world: World, settings: SimulationSettings, class_code: int, number: int) -> Donor:
+def draw_donor(world: World, settings: SimulationSettings, asked: AskedDonor) -> Donor:
     """Draw one donor from streams of its own, whatever other donors are drawn.
 
     The site is drawn independently of the class. Dealing the sites out evenly inside each class would make training and
     test donors of a class avoid each other's sites, and a model without any signal score below chance.
     """
-    random = generator(settings.seed, "simulate", "donor", class_code, number)
+    random = generator(settings.seed, "simulate", "donor", *asked.stream)
     effect = settings.donor_effect * random.standard_normal(settings.n_genes)
-    composition = random.dirichlet(settings.composition_concentration * world.composition[class_code])
+    composition = random.dirichlet(settings.composition_concentration * world.composition[asked.class_code])
     factor = np.exp(settings.donor_library_spread * random.standard_normal())
-    site = int(random.integers(settings.n_sites))
+    drawn = int(random.integers(settings.n_sites))
     return Donor(
-        name=f"D{number * settings.n_classes + class_code + 1:04d}",
-        class_code=class_code,
-        number=number,
-        site=site,
+        name=asked.name,
+        class_code=asked.class_code,
+        stream=asked.stream,
+        site=drawn if asked.site is None else asked.site,
+        part=asked.part,
         effect=effect,
         composition=composition,
         median_library=float(world.median_library * factor),
     )
 
 
-def donor_keys(settings: SimulationSettings) -> list[tuple[int, int]]:
-    """List (class code, number) of the donors to simulate, classes taking turns."""
+def asked_donors(settings: SimulationSettings) -> list[AskedDonor]:
+    """List the donors to simulate: those of the list of the settings, or so many of each class, classes taking turns.
+
+    Raises
+    ------
+    ConfigError
+        If the list cannot be read, or names a class or a site that there is not.
+    """
+    if settings.patients is not None:
+        return [_listed_donor(patient, settings) for patient in read_listed(settings.patients)]
+    n_classes = len(settings.classes)
     numbers = range(settings.first_donor, settings.first_donor + settings.n_donors_per_class)
-    return [(class_code, number) for number in numbers for class_code in range(settings.n_classes)]
+    return [
+        AskedDonor(f"D{number * n_classes + code + 1:04d}", code, (code, number))
+        for number in numbers
+        for code in range(n_classes)
+    ]
+
+
+def _listed_donor(patient: ListedPatient, settings: SimulationSettings) -> AskedDonor:
+    if patient.diagnosis not in settings.classes:
+        raise ConfigError(
+            f"{patient.name} has a diagnosis that is no class of the simulation",
+            seen=patient.diagnosis,
+            allowed=", ".join(settings.classes),
+            remedy=nearest_remedy(patient.diagnosis, settings.classes),
+        )
+    if patient.site is not None and patient.site >= settings.n_sites:
+        raise ConfigError(
+            f"the site of {patient.name} does not exist",
+            seen=f"site-{patient.site + 1}",
+            allowed=f"site-1 to site-{settings.n_sites}",
+            remedy="set n_sites",
+        )
+    code = settings.classes.index(patient.diagnosis)
+    return AskedDonor(patient.name, code, (patient.name,), patient.site, patient.part)
 
 
 def donor_profiles(world: World, donor: Donor) -> Profiles:

@@ -1,6 +1,5 @@
 """Patients: diagnosis, laboratory, differential count and traits of their own, each from a stream of its own."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from jaxtyping import Float
 
 from trilineage.core.errors import ConfigError
 from trilineage.core.seeding import derive_seed, generator
+from trilineage.data.simulate.listed import read_listed
 from trilineage.data.simulate.smears.cell_types import ATTRIBUTES, BLASTS, CELL_TYPES, NAMES
 from trilineage.data.simulate.smears.diagnoses import (
     SHARED_BLOOD,
@@ -24,10 +24,6 @@ from trilineage.data.simulate.smears.stains import Site, draw_site
 
 _MEANS = np.stack([cell_type.means() for cell_type in CELL_TYPES])
 _SPREADS = np.stack([cell_type.spreads() for cell_type in CELL_TYPES])
-
-_ALIASES = (("patient", "donor_id"), ("diagnosis", "disease"))
-"""Names of the columns of a list of patients."""
-
 
 _CONCENTRATION = 12.0
 """Of the Beta distribution of a patient's share of cells with a concept: a share of .4 varies by .14."""
@@ -130,34 +126,14 @@ def checked_patients(patients: Sequence[SmearPatient], settings: SmearSettings) 
 
 
 def read_patients(path: Path | str) -> tuple[SmearPatient, ...]:
-    """Read patients from a CSV with the columns patient, diagnosis and, if it has one, site (`site-2`, or 2).
-
-    The columns may have the names that simulated expression gives them (donor_id, disease). Rows that repeat a
-    patient, as in a table of cells, must agree.
+    """Read patients from a CSV with the columns patient, diagnosis and, if it has one, site; see `read_listed`.
 
     Raises
     ------
     ConfigError
-        If the file cannot be read, lacks a column, or rows of one patient differ.
+        As `read_listed`.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(
-            f"cannot read the patients in {path}", seen=error, remedy="check the path"
-        ) from None
-    found: dict[str, SmearPatient] = {}
-    for row in rows:
-        name, diagnosis = (next((row[key] for key in keys if row.get(key)), "") for keys in _ALIASES)
-        patient = SmearPatient(name, diagnosis, _site(row.get("site")))
-        if not patient.name or not patient.diagnosis or found.setdefault(patient.name, patient) != patient:
-            raise ConfigError(
-                f"{path} is no list of patients",
-                seen=row,
-                allowed="columns patient, diagnosis and perhaps site, the same in every row of a patient",
-            )
-    return tuple(found.values())
+    return tuple(SmearPatient(one.name, one.diagnosis, one.site) for one in read_listed(path))
 
 
 def draw_patient(settings: SmearSettings, patient: SmearPatient) -> PatientTraits:
@@ -250,13 +226,3 @@ def _background(
         settings.platelet_density * float(np.exp(0.4 * normals[2])),
         float(np.exp(0.4 * normals[3])),
     )
-
-
-def _site(text: str | None) -> int | None:
-    """Read the position of a site from `site-2` or `2`; an empty text is no site."""
-    if not text:
-        return None
-    digits = text.removeprefix("site-")
-    if not digits.isdecimal() or int(digits) < 1:
-        raise ConfigError("this is no site", seen=text, allowed="site-1, site-2, ... or 1, 2, ...")
-    return int(digits) - 1
