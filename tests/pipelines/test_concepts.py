@@ -49,6 +49,9 @@ FILES = {
     "comparisons.json",
     "out_of_fold.npz",
     "subtype_model.npz",
+    "held_out_model.npz",
+    "predictions.npz",
+    "validation.npz",
     "disease.json",
 }
 SUBJECTS = ["autoencoder", "raw neurons", "principal components", "random dictionary"]
@@ -93,6 +96,18 @@ def test_no_patient_is_in_two_parts_of_the_split(fitted_concepts):
     assert len(parts) == 24
     assert all(len(found) == 1 for found in parts.values())
     assert set().union(*parts.values()) == {"train", "valid", "test"}
+
+
+def test_held_out_patients_are_classified_by_a_model_of_the_training_patients(fitted_concepts):
+    split = fitted_concepts.read_table("split.csv")
+    part_of = dict(zip(split["patient"], split["part"], strict=True))
+    for part, name in (("test", "predictions"), ("valid", "validation")):
+        said = fitted_concepts.predictions(name)
+        assert set(said.patients) == {patient for patient, own in part_of.items() if own == part}
+        assert len(set(said.patients)) == len(said.samples)
+        np.testing.assert_allclose(said.probabilities.sum(axis=1), 1.0)
+    model = fitted_concepts.read_arrays("held_out_model.npz")
+    assert not np.array_equal(model["mean"], fitted_concepts.read_arrays("subtype_model.npz")["mean"])
 
 
 def test_every_control_stands_beside_the_autoencoder(fitted_concepts):

@@ -91,6 +91,15 @@ def test_the_worst_mistakes_are_pictures(fitted_images):
         assert row["sample"].endswith(".png")
 
 
+def test_validation_images_are_predicted_as_leaves_and_as_nodes(fitted_images):
+    split, leaves = fitted_images.read_table("split.csv"), fitted_images.predictions("validation")
+    valid = [name for name, part in zip(split["sample"], split["part"], strict=True) if part == "valid"]
+    assert leaves.samples.tolist() == valid
+    nodes = fitted_images.read_arrays("node_validation.npz")
+    chosen = [nodes["nodes"].tolist().index(leaf) for leaf in leaves.classes]
+    np.testing.assert_allclose(nodes["probabilities"][:, chosen], leaves.probabilities, atol=1e-6)
+
+
 def test_the_same_seed_gives_the_same_bytes(fitted_images, quick_images, tmp_path):
     again = images.fit(quick_images, tmp_path / "again", device="cpu")
     same = ("weights/fold0.safetensors", "node_predictions.npz", "scores.json", "mistakes.json")

@@ -55,6 +55,14 @@ def test_no_patient_is_in_two_parts(fitted):
     assert {part for found in parts.values() for part in found} == {"train", "valid", "test"}
 
 
+def test_validation_samples_are_predicted_with_the_name_of_their_split(fitted):
+    said, split = fitted.predictions("validation"), fitted.read_table("split.csv")
+    parts = dict(zip(split["sample"], split["part"], strict=True))
+    assert {parts[name] for name in said.samples} == {"valid"}
+    assert len(said.samples) == split["part"].count("valid") > 0
+    assert set(fitted.read_arrays("validation.npz")["folds"]) == set(split["fold"])
+
+
 def test_scores_can_be_rebuilt_from_the_predictions_of_the_run(fitted):
     prediction = fitted.predictions()
     accuracy = np.mean(prediction.probabilities.argmax(1) == prediction.labels)

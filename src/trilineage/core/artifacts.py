@@ -315,16 +315,18 @@ class Run:
         """Return the comparisons in the order they were added; empty if there are none."""
         return self._records(Comparison, file)
 
-    def write_predictions(self, prediction: Prediction, name: str = "predictions") -> None:
-        """Write a set of predictions to `NAME.npz`."""
-        values = {field.name: getattr(prediction, field.name) for field in fields(prediction)}
+    def write_predictions(self, prediction: Prediction, name: str = "predictions", **beside: Any) -> None:
+        """Write a set of predictions to `NAME.npz`, with other arrays beside it if there are any."""
+        values = {field.name: getattr(prediction, field.name) for field in fields(prediction)} | beside
         self.write_arrays(f"{name}.npz", **{key: value for key, value in values.items() if value is not None})
 
     def predictions(self, name: str = "predictions") -> Prediction:
-        """Read a set of predictions."""
+        """Read a set of predictions; arrays beside it are left to `read_arrays`."""
         arrays: dict[str, Any] = self.read_arrays(f"{name}.npz")
         arrays["classes"] = tuple(arrays["classes"].tolist())
-        return Prediction(**arrays)
+        return Prediction(
+            **{field.name: arrays[field.name] for field in fields(Prediction) if field.name in arrays}
+        )
 
     # ---- private ------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from trilineage.core.artifacts import Run
 from trilineage.core.config import Settings
 from trilineage.core.records import Prediction
 from trilineage.data.splits import Split
-from trilineage.evaluation.intervals import aggregate_patients
+from trilineage.evaluation.intervals import aggregate_patients, pool_predictions
 from trilineage.models.run_weights import FINAL as FINAL
 from trilineage.models.run_weights import fold_name as fold_name
 from trilineage.models.run_weights import prediction_weights as prediction_weights
@@ -20,6 +20,9 @@ from trilineage.training.distributed import main_process_first
 from trilineage.training.place import Place
 
 FoldType = TypeVar("FoldType")
+
+VALIDATION = "validation"
+"""Name of the predictions of the validation samples."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +76,17 @@ def finish_run(run: Run, place: Place, write: Callable[[], object]) -> Run:
             run.finish()
             shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
     return Run.open(run.path)
+
+
+def write_validation(run: Run, predictions: Mapping[str, Prediction]) -> None:
+    """Write what the models of each split say of its validation samples to `validation.npz`.
+
+    `folds` in the same file names the split of each sample. Where nobody validates nothing is written.
+    """
+    found = {name: prediction for name, prediction in predictions.items() if len(prediction.samples)}
+    if found:
+        folds = np.repeat(list(found), [len(prediction.samples) for prediction in found.values()])
+        run.write_predictions(pool_predictions(list(found.values())), VALIDATION, folds=folds)
 
 
 def patient_table(prediction: Prediction) -> dict[str, list[Any]]:

@@ -26,6 +26,7 @@ from trilineage.pipelines._concepts import profiles
 from trilineage.pipelines._concepts.coding import MODEL, Coded
 from trilineage.pipelines._concepts.config import Config
 from trilineage.pipelines._concepts.dictionary import Dictionaries, reconstruct
+from trilineage.pipelines._concepts.held_out import write_held_out
 from trilineage.pipelines._concepts.material import Material
 from trilineage.pipelines._concepts.patients import (
     cell_curves,
@@ -236,7 +237,8 @@ def _write_patients(
     }
     means, images = _means(fitted)
     note = classify_patients(run, own, {**means, **others}, images, options, place)
-    run.write_json("patients.json", {"note": note, "n_patients": len(own)})
+    held_out = write_held_out(run, own, material.cohort, material.split, options)
+    run.write_json("patients.json", {"note": note, "n_patients": len(own), "held_out": held_out})
     run.write_json(DISEASE_FILE, mark_diseases(own, options))
 
 

@@ -23,11 +23,11 @@ from trilineage.pipelines._images.fold import Fold
 from trilineage.pipelines._images.material import Material, data_facts
 from trilineage.pipelines._images.network import ImageModel
 from trilineage.pipelines._images.scores import Results, leaf_prediction, patient_rows, pool, units
-from trilineage.pipelines._runs import begin_run
+from trilineage.pipelines._runs import begin_run, write_validation
 from trilineage.training.place import Place
 
 TAXONOMY = "taxonomy.toml"
-NODE_PREDICTIONS = "node_predictions.npz"
+NODE_PREDICTIONS, NODE_VALIDATION = "node_predictions.npz", "node_validation.npz"
 
 
 class Stored(NamedTuple):
@@ -97,6 +97,8 @@ def write_results(
     run.write_table("split.csv", split_table(material.cohort, tuple(fold.split for fold in folds)))
     run.write_predictions(leaf_prediction(model, taxonomy))
     write_nodes(run, model)
+    write_validation(run, {fold.split.name: leaf_prediction(fold.valid, taxonomy) for fold in folds})
+    write_nodes(run, pool([fold.valid for fold in folds]), NODE_VALIDATION)
     run.add_scores(results.scores)
     run.add_comparisons(results.comparisons)
     for name, table in results.tables.items():

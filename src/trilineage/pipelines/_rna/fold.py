@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float32, Int, Shaped
 
 from trilineage.core.records import Prediction
-from trilineage.data.splits import Split, training_only
+from trilineage.data.splits import Part, Split, training_only
 from trilineage.evaluation.calibration import apply_temperature, fit_temperature
 from trilineage.models.diagnoser import Diagnoser
 from trilineage.pipelines._rna.config import Config
@@ -31,6 +31,8 @@ class Fold:
     """Positions in the cohort of the samples of any part, ascending."""
     prediction: Prediction
     """Calibrated probabilities of the test samples."""
+    valid: Prediction
+    """The same of the validation samples, on which the temperature was fitted."""
     history: dict[str, Any]
     """Training curves by stage."""
 
@@ -57,7 +59,8 @@ def fit_fold(material: Material, split: Split, config: Config, place: Place) -> 
     )
     used = np.flatnonzero(split.parts != "unused")
     latent = encode(encoder, material.expression, rows[used])
-    fold = Fold(split, Diagnoser(encoder, torch.nn.Identity()), latent, used, _nothing(material), {})
+    nothing = _nothing(material)
+    fold = Fold(split, Diagnoser(encoder, torch.nn.Identity()), latent, used, nothing, nothing, {})
     return with_classifier(material, fold, config, place, history={"autoencoder": _curve(encoder_history)})
 
 
@@ -77,11 +80,18 @@ def with_classifier(
         else 1.0
     )
     diagnoser.temperature.fill_(temperature)
-    tested = fold.split.positions("test")
-    latent = fold.latent[np.searchsorted(fold.used, tested)]
-    prediction = predict_latent(diagnoser, latent, material, tested) if len(tested) else _nothing(material)
+    tested, validated = (_predict_part(diagnoser, fold, material, part) for part in ("test", "valid"))
     curves = {**(history or {}), "classifier": _curve(curve), "temperature": temperature}
-    return Fold(fold.split, diagnoser, fold.latent, fold.used, prediction, curves)
+    return Fold(fold.split, diagnoser, fold.latent, fold.used, tested, validated, curves)
+
+
+def _predict_part(diagnoser: Diagnoser, fold: Fold, material: Material, part: Part) -> Prediction:
+    """Predict the samples of one part of a fold from their latents."""
+    positions = fold.split.positions(part)
+    if len(positions) == 0:
+        return _nothing(material)
+    latent = fold.latent[np.searchsorted(fold.used, positions)]
+    return predict_latent(diagnoser, latent, material, positions)
 
 
 def predict_latent(

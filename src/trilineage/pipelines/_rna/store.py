@@ -21,7 +21,7 @@ from trilineage.pipelines._rna.config import Config
 from trilineage.pipelines._rna.fold import Fold
 from trilineage.pipelines._rna.material import Material, describe_material
 from trilineage.pipelines._rna.scores import Results, units
-from trilineage.pipelines._runs import begin_run, patient_table
+from trilineage.pipelines._runs import begin_run, patient_table, write_validation
 from trilineage.training.place import Place
 
 KIND = "rna"
@@ -120,6 +120,7 @@ def write_results(
         run.write_predictions(
             prediction, "predictions" if subject == "model" else f"baselines/{_slug(subject)}"
         )
+    write_validation(run, {fold.split.name: fold.valid for fold in folds})
     run.add_scores(results.scores)
     run.add_comparisons(results.comparisons)
     run.write_json("history.json", {fold.split.name: fold.history for fold in folds})

@@ -98,7 +98,7 @@ def read_fold(
         stored.classes,
         np.zeros((0, len(stored.classes))),
     )
-    return Fold(split, stored.diagnoser, latent, used, empty, {})
+    return Fold(split, stored.diagnoser, latent, used, empty, empty, {})
 
 
 def score_population(
