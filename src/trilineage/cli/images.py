@@ -79,6 +79,9 @@ def explain(
     ] = None,
     nuclei: Annotated[Path | None, typer.Option(help="Folder of masks of the nuclei.")] = None,
     boxes: Annotated[Path | None, typer.Option(help="CSV of boxes, or folder of PASCAL VOC files.")] = None,
+    per_patient: Annotated[
+        int, typer.Option(min=0, help="Cells to draw of each test patient: those that tell most.")
+    ] = 0,
     assignments: options.ReadingSet = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -93,6 +96,7 @@ def explain(
         "settings": SaliencySettings(method=method.value),
         "data": None if data is None else {"path": str(data), **options.reading(assignments)},
         "regions": images.Regions(cells=masks, nuclei=nuclei, boxes=boxes),
+        "per_patient": per_patient,
     }
     found = images.explain(run, n_images=n_images, node=node, device=device, **known)
     show_run(found, "explain/")

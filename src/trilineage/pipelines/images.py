@@ -151,7 +151,7 @@ def predict(
     return predict_to_folder(run, Path(data), out=Path(out), device=device, options=options or {})
 
 
-def explain(
+def explain(  # noqa: PLR0913  (the options of the command, one by one)
     run: Run | Path | str,
     *,
     n_images: int = 32,
@@ -159,6 +159,7 @@ def explain(
     node: str | None = None,
     data: Path | str | Mapping[str, Any] | None = None,
     regions: Regions | None = None,
+    per_patient: int = 0,
     device: str = "auto",
 ) -> Run:
     """Show where decisions were seen, and check that the maps are true.
@@ -180,6 +181,9 @@ def explain(
         `ImageDataSettings`, the path among them, and `label_map`).
     regions
         Masks or boxes of the cells.
+    per_patient
+        Cells of each test patient that are drawn beside their maps: those that move its decision most
+        (`explain/patients.csv`, `explain/patients/`).
 
     Raises
     ------
@@ -193,6 +197,7 @@ def explain(
         node=node,
         data={"path": str(data)} if isinstance(data, str | Path) else data,
         regions=regions or Regions(),
+        per_patient=per_patient,
         device=device,
     )
 

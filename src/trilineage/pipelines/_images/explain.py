@@ -1,23 +1,19 @@
 """Explain the decisions of a Run: maps of whole paths, pictures, scores against regions, whether maps are true."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from trilineage.core.artifacts import Run
 from trilineage.core.errors import ConfigError
 from trilineage.core.records import Score
 from trilineage.core.seeding import derive_seed, generator
 from trilineage.data.images.batches import ImageBatches
-from trilineage.data.images.table import ImageTable
-from trilineage.data.taxonomy import Taxonomy
 from trilineage.evaluation.hierarchy.decoding import decode
 from trilineage.evaluation.hierarchy.temperatures import apply_node_temperatures
 from trilineage.evaluation.localisation import TOLERANCE, area_shares, localisation, region_shares
@@ -27,12 +23,14 @@ from trilineage.explain.faithfulness import perturbation_curves, random_maps, ra
 from trilineage.explain.overlays import contact_sheet, png_bytes
 from trilineage.explain.saliency.maps import SaliencyMaps
 from trilineage.explain.saliency.methods import SaliencySettings, explain_images
-from trilineage.explain.saliency.targets import NodeTarget, Targets, path_targets, siblings
+from trilineage.explain.saliency.targets import NodeTarget, Targets
 from trilineage.models.image_classifier import ImageClassifier
 from trilineage.models.parent_networks import ParentNetworks
 from trilineage.pipelines._image_cohort import COLUMN_OPTIONS
 from trilineage.pipelines._images.config import Config
+from trilineage.pipelines._images.maps import Explained, deepest, make_maps, node_targets
 from trilineage.pipelines._images.material import Material, gather, split_patients
+from trilineage.pipelines._images.patient_cells import write_patient_cells
 from trilineage.pipelines._images.store import KIND, Stored, read_model
 from trilineage.pipelines._regions import Regions, known_stems, region_masks
 from trilineage.pipelines._runs import prediction_weights
@@ -49,23 +47,7 @@ _COSTLY = Scale((0.0, 1.0), is_lower_better=True)
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Explained:
-    """The images explained, with everything about them."""
-
-    table: ImageTable
-    """The images."""
-    patients: np.ndarray
-    """Patient of each image."""
-    pixels: Float[Tensor, "image 3 height width"]
-    """Their pixels in [0, 1]."""
-    codes: Int[np.ndarray, " image"]
-    """Node explained in each image."""
-    captions: tuple[str, ...]
-    """What each image is and what it was called."""
-
-
-def explain_run(
+def explain_run(  # noqa: PLR0913  (the options of the command, one by one)
     run: Run | Path | str,
     *,
     n_images: int,
@@ -73,16 +55,18 @@ def explain_run(
     node: str | None,
     data: Mapping[str, Any] | None,
     regions: Regions,
+    per_patient: int = 0,
     device: str,
 ) -> Run:
     """See `trilineage.images.explain`; `data` are reading options with the path among them."""
     opened = run if isinstance(run, Run) else Run.open(run, kind=KIND)
+    _require_own_images(per_patient, data)
     stored = read_model(opened, prediction_weights(opened), device=choose_device(device))
     material, positions = _chosen_images(
         _reading(stored.config, data), n_images, regions, is_new=data is not None
     )
     explained = _look(stored, material, positions, node)
-    maps = _maps(stored, explained, settings, node)
+    maps = make_maps(stored, explained, settings, only=node is not None)
     opened.write_bytes("explain/maps.npz", maps.to_bytes())
     _write_panels(opened, explained, maps)
     scores = _region_scores(explained, maps, regions, stored)
@@ -90,7 +74,20 @@ def explain_run(
     opened.add_scores(scores, "explain/scores.json")
     if settings.method != "rollout":
         opened.write_json("explain/randomisation.json", _randomisation(stored, explained, maps, settings))
+    if per_patient:
+        write_patient_cells(opened, stored, settings, per_patient)
     return opened
+
+
+def _require_own_images(per_patient: int, data: Mapping[str, Any] | None) -> None:
+    """Refuse to look for the cells that tell in images that the Run has not decided."""
+    if per_patient and data is not None:
+        raise ConfigError(
+            "cells are shown for the test patients of the Run, and other images were named",
+            seen=f"per_patient={per_patient}, data={data.get('path')}",
+            allowed="one of the two",
+            remedy="leave out `data`, or set per_patient=0",
+        )
 
 
 def _reading(config: Config, data: Mapping[str, Any] | None) -> Config:
@@ -135,7 +132,7 @@ def _chosen_images(
 
 def _look(
     stored: Stored, material: Material, positions: Int[np.ndarray, " chosen"], node: str | None
-) -> _Explained:
+) -> Explained:
     """Decode the chosen images and find what they were called."""
     table = material.table.subset(positions)
     pixels = ImageBatches(table).take(np.arange(len(table))).pixels
@@ -151,67 +148,10 @@ def _look(
         for position, code in zip(positions, called, strict=True)
     )
     codes = called if node is None else np.full(len(table), taxonomy.index(node))
-    return _Explained(table, material.cohort.patients[positions], pixels.to(device), codes, captions)
+    return Explained(table, material.cohort.patients[positions], pixels.to(device), codes, captions)
 
 
-def _targets(taxonomy: Taxonomy, codes: Int[np.ndarray, " image"], *, against: bool, only: bool) -> Targets:
-    """Return the nodes of each path, or the node alone."""
-
-    def row(code: int) -> Sequence[NodeTarget]:
-        if only:
-            return (NodeTarget(code, siblings(taxonomy, code) if against else ()),)
-        return path_targets(taxonomy, code, against_siblings=against)
-
-    return Targets.from_rows([row(int(code)) for code in codes], taxonomy.nodes)
-
-
-def _maps(
-    stored: Stored, explained: _Explained, settings: SaliencySettings, node: str | None
-) -> SaliencyMaps:
-    targets = _targets(
-        stored.taxonomy, explained.codes, against=settings.against_siblings, only=node is not None
-    )
-    names = tuple(map(str, explained.table.names))
-    if isinstance(stored.model, ImageClassifier):
-        return explain_images(stored.model, explained.pixels, targets, settings=settings, images=names)
-    return _maps_of_parents(stored.model, explained, targets, settings, names)
-
-
-def _maps_of_parents(
-    model: ParentNetworks,
-    explained: _Explained,
-    targets: Targets,
-    settings: SaliencySettings,
-    names: tuple[str, ...],
-) -> SaliencyMaps:
-    """Make each map with the model of the target's parent; a child stands against its siblings by construction."""
-    taxonomy = model.taxonomy
-    values: np.ndarray | None = None
-    first: SaliencyMaps | None = None
-    for parent in taxonomy.inner:
-        children = taxonomy.children_of(taxonomy.index(parent))
-        place = {child: number for number, child in enumerate(children, start=1)}
-        of_parent = np.isin(targets.nodes, children)
-        images = np.flatnonzero(of_parent.any(axis=1))
-        if len(images) == 0:
-            continue
-        rows = [
-            [NodeTarget(place[node]) for node in targets.nodes[image] if node in place] for image in images
-        ]
-        network = model.network_of(parent)
-        own = Targets.from_rows(rows, [parent, *(taxonomy.nodes[child] for child in children)])
-        first = explain_images(network, explained.pixels[images], own, settings=settings)
-        if values is None:
-            values = np.full(
-                (*targets.nodes.shape, *first.values.shape[2:]), np.nan, dtype=first.values.dtype
-            )
-        values[images, of_parent[images].argmax(axis=1)] = first.values[:, 0]
-    assert first is not None
-    assert values is not None
-    return SaliencyMaps(values, targets, names, settings.method, first.image_size)
-
-
-def _write_panels(run: Run, explained: _Explained, maps: SaliencyMaps) -> None:
+def _write_panels(run: Run, explained: Explained, maps: SaliencyMaps) -> None:
     """Draw contact sheets of a few images each, and list them."""
     images = np.stack([explained.table.read_sized(n) for n in range(len(explained.table))])
     listed = []
@@ -234,17 +174,15 @@ def _write_panels(run: Run, explained: _Explained, maps: SaliencyMaps) -> None:
 # ---- scores against regions -----------------------------------------------------------------------------------------
 
 
-def _region_scores(
-    explained: _Explained, maps: SaliencyMaps, regions: Regions, stored: Stored
-) -> list[Score]:
+def _region_scores(explained: Explained, maps: SaliencyMaps, regions: Regions, stored: Stored) -> list[Score]:
     """Score the map of the last node of each path against the cell, beside maps of noise."""
     if regions.is_empty:
         return []
     found = region_masks(explained.table, regions)
-    deepest = _deepest(maps.targets)
-    noise = random_maps(len(deepest), 1, maps.values.shape[2:], maps.image_size, seed=derive_seed(0, "noise"))
+    last = deepest(maps.targets)
+    noise = random_maps(len(last), 1, maps.values.shape[2:], maps.image_size, seed=derive_seed(0, "noise"))
     subjects = {
-        maps.method: _last_maps(maps, np.arange(len(deepest))),
+        maps.method: _last_maps(maps, np.arange(len(last))),
         "random map": noise[:, 0],
     }
     scores: list[Score] = []
@@ -283,25 +221,20 @@ def _last_maps(
     maps: SaliencyMaps, chosen: Int[np.ndarray, " chosen"]
 ) -> Float[np.ndarray, "chosen height width"]:
     """Return the map of the last target of some images on their pixels."""
-    last = _deepest(maps.targets)
+    last = deepest(maps.targets)
     return np.stack([maps.at_image_size(int(n))[last[n]] for n in chosen])
-
-
-def _deepest(targets: Targets) -> Int[np.ndarray, " image"]:
-    """Return the place of the last target of each image."""
-    return targets.exists.sum(axis=1) - 1
 
 
 # ---- whether maps are true ------------------------------------------------------------------------------------------
 
 
 def _faithfulness(
-    stored: Stored, explained: _Explained, maps: SaliencyMaps, settings: SaliencySettings
+    stored: Stored, explained: Explained, maps: SaliencyMaps, settings: SaliencySettings
 ) -> list[Score]:
     """Score deletion and insertion of the last node of each path, beside maps of noise."""
     chosen = np.arange(min(_N_FAITHFUL, len(explained.codes)))
-    deepest = _deepest(maps.targets)[chosen]
-    rows = [(NodeTarget(int(maps.targets.nodes[n, d])),) for n, d in zip(chosen, deepest, strict=True)]
+    last = deepest(maps.targets)[chosen]
+    rows = [(NodeTarget(int(maps.targets.nodes[n, d])),) for n, d in zip(chosen, last, strict=True)]
     targets = Targets.from_rows(rows, stored.taxonomy.nodes)
     noise = random_maps(len(chosen), 1, maps.values.shape[2:], maps.image_size, seed=derive_seed(1, "noise"))
     subjects = {maps.method: _last_maps(maps, chosen)[:, None], "random map": noise}
@@ -326,7 +259,7 @@ def _faithfulness(
 
 
 def _randomisation(
-    stored: Stored, explained: _Explained, maps: SaliencyMaps, settings: SaliencySettings
+    stored: Stored, explained: Explained, maps: SaliencyMaps, settings: SaliencySettings
 ) -> dict[str, Any]:
     """Return how much of the maps is left when the weights are shuffled, from the head down."""
     chosen = np.arange(min(_N_RANDOMISED, len(explained.codes)))
@@ -335,7 +268,7 @@ def _randomisation(
     if isinstance(model, ParentNetworks):
         model, codes = _root_network(model, codes)
         taxonomy = model.head.taxonomy  # type: ignore[assignment]
-    targets = _targets(taxonomy, codes, against=settings.against_siblings, only=True)
+    targets = node_targets(taxonomy, codes, against=settings.against_siblings, only=True)
     quiet = settings.replace(empty="nan")
 
     def made(classifier: Any) -> Float[np.ndarray, "image target row column"]:
