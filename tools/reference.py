@@ -41,6 +41,7 @@ def commands_page() -> str:
 def configurations() -> dict[str, type[Settings]]:
     """Return what can be configured, by the command that takes it."""
     from trilineage.data.inspection.settings import InspectionSettings
+    from trilineage.data.simulate.cohort.settings import CohortSettings
     from trilineage.data.simulate.settings import SimulationSettings
     from trilineage.data.simulate.smears.settings import SmearSettings
 
@@ -51,6 +52,7 @@ def configurations() -> dict[str, type[Settings]]:
     simulators = {
         "trilineage data simulate": SimulationSettings,
         "trilineage data simulate-smears": SmearSettings,
+        "trilineage data simulate-cohort": CohortSettings,
     }
     studies: dict[str, type[Settings]] = {
         "trilineage concepts subtype": import_module("trilineage.pipelines.concepts").SubtypeConfig

@@ -69,6 +69,7 @@ def test_the_commands_are_those_of_the_manual():
         "trilineage data crop",
         "trilineage data simulate",
         "trilineage data simulate-smears",
+        "trilineage data simulate-cohort",
     ]
 
 

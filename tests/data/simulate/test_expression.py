@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from trilineage.core.errors import ConfigError
 from trilineage.data.simulate.expression import simulate_expression
 from trilineage.data.simulate.settings import SimulationSettings
 
@@ -82,3 +83,37 @@ def test_fewer_donors_are_the_same_donors():
     many = simulate_expression(SETTINGS)
     shared = many.obs.index.get_indexer(few.obs.index)
     assert (many.counts[shared] != few.counts).nnz == 0
+
+
+def test_patients_of_a_list_are_simulated_with_their_class_site_and_part(tmp_path):
+    path = tmp_path / "patients.csv"
+    path.write_text("patient,diagnosis,site,part\nA,b,site-2,train\nB,a,,test\n")
+    settings = SETTINGS.replace(labels=("a", "b"), patients=str(path), n_cells_per_donor=3)
+    cells = simulate_expression(settings).obs.drop_duplicates("donor_id").set_index("donor_id")
+    assert cells["disease"].to_dict() == {"A": "b", "B": "a"}
+    assert cells["part"].to_dict() == {"A": "train", "B": "test"}
+    assert cells.loc["A", "site"] == "site-2"
+
+
+def test_a_listed_patient_does_not_depend_on_the_others(tmp_path):
+    rows = {"all": "A,AML\nB,healthy\n", "alone": "B,healthy\n"}
+    found = {}
+    for name, text in rows.items():
+        (tmp_path / name).write_text(f"patient,diagnosis\n{text}")
+        blood = simulate_expression(SETTINGS.replace(patients=str(tmp_path / name), n_cells_per_donor=3))
+        found[name] = blood.counts[(blood.obs["donor_id"] == "B").to_numpy()]
+    assert (found["all"] != found["alone"]).nnz == 0
+
+
+@pytest.mark.parametrize(("row", "message"), [("A,AMM", "no class"), ("A,AML,site-9", "does not exist")])
+def test_a_list_with_unknown_classes_or_sites_is_refused(tmp_path, row, message):
+    path = tmp_path / "patients.csv"
+    path.write_text(f"patient,diagnosis,site\n{row}\n")
+    with pytest.raises(ConfigError, match=message):
+        simulate_expression(SETTINGS.replace(patients=str(path)))
+
+
+@pytest.mark.parametrize("labels", [("a",), ("a", "a")])
+def test_labels_must_be_classes(labels):
+    with pytest.raises(ConfigError, match="no list of classes"):
+        SimulationSettings(labels=labels)

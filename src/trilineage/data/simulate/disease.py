@@ -58,7 +58,7 @@ def draw_disease_programs(
 
 def draw_composition_shifts(settings: SimulationSettings) -> Float[np.ndarray, "class node"]:
     """Draw the shift of the log share of each cell type by class, zero for the healthy class."""
-    shifts = np.zeros((settings.n_classes, len(TREE)))
+    shifts = np.zeros((len(settings.classes), len(TREE)))
     for code, name in enumerate(settings.classes[1:], start=1):
         random = generator(settings.seed, "simulate", "composition", name)
         shifts[code] = settings.signal * settings.composition_shift * random.standard_normal(len(TREE))

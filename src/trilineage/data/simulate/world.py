@@ -1,5 +1,6 @@
 """Everything fixed before the first cell: genes, programs, sites, and donors drawn one by one."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -146,16 +147,20 @@ def draw_donor(world: World, settings: SimulationSettings, asked: AskedDonor) ->
     )
 
 
-def asked_donors(settings: SimulationSettings) -> list[AskedDonor]:
-    """List the donors to simulate: those of the list of the settings, or so many of each class, classes taking turns.
+def asked_donors(
+    settings: SimulationSettings, patients: Iterable[ListedPatient] | None = None
+) -> list[AskedDonor]:
+    """List the donors to simulate: these patients, those that the settings name, or so many of each class in turn.
 
     Raises
     ------
     ConfigError
         If the list cannot be read, or names a class or a site that there is not.
     """
-    if settings.patients is not None:
-        return [_listed_donor(patient, settings) for patient in read_listed(settings.patients)]
+    if patients is None and settings.patients is not None:
+        patients = read_listed(settings.patients)
+    if patients is not None:
+        return [_listed_donor(patient, settings) for patient in patients]
     n_classes = len(settings.classes)
     numbers = range(settings.first_donor, settings.first_donor + settings.n_donors_per_class)
     return [

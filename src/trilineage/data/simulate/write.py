@@ -19,6 +19,7 @@ from trilineage.data.simulate.expression import (
     join_tables,
     simulated_donors,
 )
+from trilineage.data.simulate.listed import ListedPatient
 from trilineage.data.simulate.settings import SimulationSettings
 from trilineage.data.simulate.truth import build_truth
 from trilineage.data.simulate.world import Donor, World, asked_donors, draw_world
@@ -27,11 +28,22 @@ CHUNK = 1 << 20
 """Entries per chunk of the growing datasets: 4 MB of gene positions."""
 
 
-def simulate_to_h5ad(settings: SimulationSettings, path: Path | str) -> int:
+def simulate_to_h5ad(
+    settings: SimulationSettings, path: Path | str, *, patients: Iterable[ListedPatient] | None = None
+) -> int:
     """Write the cells that `simulate_expression` returns to a file that AnnData reads; return how many there are.
 
     Counts are uncompressed CSR (uint16), so that shuffled reading from disk is fast; memory holds one donor's cells and
     the sample table. The file takes its name when it is complete.
+
+    Parameters
+    ----------
+    settings
+        What to draw.
+    path
+        File to write.
+    patients
+        Patients to draw instead of those of the settings.
 
     Raises
     ------
@@ -40,7 +52,7 @@ def simulate_to_h5ad(settings: SimulationSettings, path: Path | str) -> int:
     StorageError
         The disk is full or the folder cannot be written; nothing is left at `path`.
     """
-    world, asked = draw_world(settings), asked_donors(settings)
+    world, asked = draw_world(settings), asked_donors(settings, patients)
     n_cells = len(asked) * settings.n_cells_per_donor
     with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
         _write_frame(file, settings, n_cells)
