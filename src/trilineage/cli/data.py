@@ -154,3 +154,21 @@ def simulate_smears(
     settings = options.configured(SmearSettings, config, [*preset_options(preset), *(assignments or ())])
     simulate_to_folder(settings, out)
     typer.echo(f"Images, manifest.csv, masks and truth: {out}")
+
+
+@app.command("simulate-cohort")
+@door(is_resumable=True)
+def simulate_cohort(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to write patients, smears, expression and truth to.")
+    ],
+    config: options.Config = None,
+    assignments: options.Set = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that draw smears.")] = 1,
+) -> None:
+    """Simulate patients who have smears and expression, with one diagnosis and the truth behind both."""
+    from trilineage.data.simulate.cohort.settings import CohortSettings
+    from trilineage.data.simulate.cohort.write import simulate_cohort
+
+    patients = simulate_cohort(options.configured(CohortSettings, config, assignments), out, workers=workers)
+    typer.echo(f"{len(patients):,} patients: {out}")
