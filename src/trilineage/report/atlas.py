@@ -4,8 +4,6 @@ Reads `explain/cards.json` (`explain.concepts.cards`) and writes `explain/atlas/
 of pictures, which lie beside it in `explain/sprites`, is inside the page: it opens from the file system by itself.
 """
 
-import base64
-import hashlib
 import json
 import math
 import re
@@ -19,7 +17,7 @@ from markupsafe import Markup
 from trilineage.core.artifacts import Run
 from trilineage.core.errors import ArtifactError, NewerVersionError
 from trilineage.report.numbers import counted, moment
-from trilineage.report.rendering import DISCLAIMER, page_environment
+from trilineage.report.rendering import page_environment, script_hash, template_text
 
 CARDS_NAME = "explain/cards.json"
 ATLAS_NAME = "explain/atlas/index.html"
@@ -109,7 +107,6 @@ def render_atlas(run: Run, cards: Mapping[str, Any]) -> str:
         deck=Markup(script_json(content)),  # noqa: S704  (escaped by script_json)
         script=Markup(script),  # noqa: S704  (our own files)
         script_hash=script_hash(script),
-        disclaimer=DISCLAIMER,
     )
 
 
@@ -128,14 +125,8 @@ def notices(content: Mapping[str, Any]) -> Iterable[str]:
 
 def script_text(environment: Environment) -> str:
     """Return the script of the page: its parts, one after the other, in a scope of their own."""
-    assert environment.loader is not None
-    parts = [environment.loader.get_source(environment, f"atlas/{name}.js")[0] for name in SCRIPTS]
+    parts = [template_text(environment, f"atlas/{name}.js") for name in SCRIPTS]
     return '(() => {\n"use strict";\n' + "\n".join(parts) + "\n})();"
-
-
-def script_hash(script: str) -> str:
-    """Return what the page's policy names the only script by that may run."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def script_json(value: object) -> str:

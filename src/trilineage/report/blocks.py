@@ -48,6 +48,8 @@ class Facts:
     kind: ClassVar[str] = "facts"
     rows: tuple[tuple[str, str], ...]
     """Name and value, plain text."""
+    sources: tuple[str, ...] = ()
+    """Files the numbers come from, relative to the page; it links to them."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,10 @@ class Table:
     """Leading columns that hold words; the others hold numbers."""
     strong_rows: frozenset[int] = field(default_factory=frozenset)
     """Rows to set apart, such as the model among its baselines."""
+    is_sortable: bool = True
+    """Whether the reader may order the rows; not where their order says something, as in a tree."""
+    sources: tuple[str, ...] = ()
+    """Files the numbers come from, relative to the page; it links to them."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,8 @@ class Figure:
     """Text under the drawing."""
     svg: str
     """The drawing as an SVG element, its texts escaped."""
+    sources: tuple[str, ...] = ()
+    """Files the numbers come from, relative to the page; it links to them."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,8 @@ class Gallery:
     """In order of reading."""
     is_wide: bool = False
     """Whether each picture gets a row of its own."""
+    sources: tuple[str, ...] = ()
+    """Files the numbers come from, relative to the page; it links to them."""
 
 
 @dataclass(frozen=True)

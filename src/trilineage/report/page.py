@@ -15,7 +15,7 @@ from trilineage.report.drawing import standalone
 from trilineage.report.findings import headline, study_headline, transfer_sentences
 from trilineage.report.image_findings import image_headline
 from trilineage.report.numbers import moment
-from trilineage.report.rendering import DISCLAIMER, page_environment, tidied
+from trilineage.report.rendering import render_page
 from trilineage.report.sections.agreement import agreement_section
 from trilineage.report.sections.asked import KIND_TITLES, asked_section
 from trilineage.report.sections.cells import cells_section
@@ -155,21 +155,17 @@ def make_sections(run: Run) -> list[Section]:
 
 def render(run: Run, sections: list[Section]) -> str:
     """Return the page as HTML."""
-    page = (
-        page_environment()
-        .get_template("page.html.j2")
-        .render(
-            name=run.path.resolve().name,
-            title=KIND_TITLES.get(run.kind, run.kind),
-            run=run.manifest,
-            created=moment(run.manifest.get("created")),
-            summary=summary_of(run),
-            warnings=warnings_of(run, sections),
-            sections=sections,
-            disclaimer=DISCLAIMER,
-        )
+    return render_page(
+        "page.html.j2",
+        name=run.path.resolve().name,
+        title=KIND_TITLES.get(run.kind, run.kind),
+        run=run.manifest,
+        created=moment(run.manifest.get("created")),
+        summary=summary_of(run),
+        summary_sources=[],
+        warnings=warnings_of(run, sections),
+        sections=sections,
     )
-    return tidied(page)
 
 
 def summary_of(run: Run) -> list[str]:

@@ -28,7 +28,7 @@ from trilineage.report.blocks import Block, Facts, Figure, Gallery, Notice, Pict
 from trilineage.report.drawing import INK, MODEL, MUTED, SECOND, WIDTH_IN, draw
 from trilineage.report.numbers import UNDEFINED, counted, moment, number, percent
 from trilineage.report.pictures import MAX_BYTES, png_size
-from trilineage.report.rendering import DISCLAIMER, page_environment, tidied
+from trilineage.report.rendering import render_page
 
 PATIENTS_NAME = "patients.json"
 INDEX_NAME = "patients.html"
@@ -64,14 +64,10 @@ def write_patient_pages(folder: Path | str) -> Path:
         write_atomically(path / name, page.encode())
         called = str(patient.get("predicted") or "")
         pages.append((name, str(patient["patient"]), str(patient.get("label") or ""), called))
-    index = (
-        page_environment()
-        .get_template("patients.html.j2")
-        .render(
-            pages=pages, made=found["made"], created=moment(found["made"]["created"]), disclaimer=DISCLAIMER
-        )
+    index = render_page(
+        "patients.html.j2", pages=pages, made=found["made"], created=moment(found["made"]["created"])
     )
-    write_atomically(path / INDEX_NAME, tidied(index).encode())
+    write_atomically(path / INDEX_NAME, index.encode())
     return path / INDEX_NAME
 
 
@@ -101,21 +97,17 @@ def render_patient(folder: Path, found: Record, patient: Record) -> str:
     """Return the page of one patient as HTML."""
     made = found["made"]
     sections = [section for section in patient_sections(folder, found, patient) if section is not None]
-    page = (
-        page_environment()
-        .get_template("page.html.j2")
-        .render(
-            name=str(patient["patient"]),
-            title="Barcode of a patient",
-            run={"kind": "images.patient", "seed": made["seed"], "trilineage": made["trilineage"]},
-            created=moment(made["created"]),
-            summary=patient_headline(found, patient),
-            warnings=[],
-            sections=sections,
-            disclaimer=DISCLAIMER,
-        )
+    return render_page(
+        "page.html.j2",
+        name=str(patient["patient"]),
+        title="Barcode of a patient",
+        run={"kind": "images.patient", "seed": made["seed"], "trilineage": made["trilineage"]},
+        created=moment(made["created"]),
+        summary=patient_headline(found, patient),
+        summary_sources=[f"../{PATIENTS_NAME}"],
+        warnings=[],
+        sections=sections,
     )
-    return tidied(page)
 
 
 def patient_headline(found: Record, patient: Record) -> list[str]:

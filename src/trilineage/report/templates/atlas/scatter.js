@@ -33,7 +33,7 @@ function frame() {
 function ramp(style) {
   const stops = [0, 1, 2, 3, 4].map((n) => {
     const text = style.getPropertyValue(`--pure${n}`).trim();
-    return [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
+    return text.match(/[\d.]+/g).slice(0, 3).map(Number);
   });
   return Array.from({ length: 33 }, (_, n) => {
     const at = n / 8, low = Math.min(3, Math.floor(at));

@@ -93,6 +93,7 @@ window.addEventListener("beforeprint", () => {
 });
 window.addEventListener("afterprint", () => drawList(true));
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawScatter);
+window.addEventListener("themechange", drawScatter);
 choose();
 measure();
 openAddressed();
