@@ -29,12 +29,20 @@ def commands() -> Iterator[tuple[str, typer.core.TyperCommand]]:
 
 def commands_page() -> str:
     """Return the page of commands."""
-    parts = ["# Commands", NOTICE, "Research use only; not a medical device."]
-    for name, command in commands():
-        parts.append(f"## `{name}`")
-        parts.append((command.help or "").strip())
-        rows = [_parameter_row(parameter) for parameter in command.params if parameter.name != "help"]
-        parts.append("\n".join(["| Argument | Meaning | Default |", "|---|---|---|", *rows]))
+    from trilineage.cli.door import OUTPUT_OPTIONS
+
+    known = list(commands())
+    shared = [parameter for parameter in known[0][1].params if parameter.name in OUTPUT_OPTIONS]
+    parts = [
+        "# Commands",
+        NOTICE,
+        "Research use only; not a medical device.",
+        "Every command takes:",
+        _table(shared),
+    ]
+    for name, command in known:
+        own = [parameter for parameter in command.params if parameter.name not in ("help", *OUTPUT_OPTIONS)]
+        parts += [f"## `{name}`", (command.help or "").strip(), *([_table(own)] if own else [])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -80,6 +88,11 @@ def _commands(command: typer.core.TyperCommand, name: str) -> Iterator[tuple[str
         yield name, command
     for child_name, child in children.items():
         yield from _commands(child, f"{name} {child_name}")
+
+
+def _table(parameters: list[typer.core.TyperOption]) -> str:
+    rows = [_parameter_row(parameter) for parameter in parameters]
+    return "\n".join(["| Argument | Meaning | Default |", "|---|---|---|", *rows])
 
 
 def _parameter_row(parameter: typer.core.TyperOption) -> str:

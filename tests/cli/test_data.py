@@ -42,7 +42,7 @@ def test_list_shows_one_set_in_full(trilineage):
 
 
 def test_list_is_there_for_programs_too(trilineage):
-    records = json.loads(trilineage("data", "list", "--json").output)
+    records = json.loads(trilineage("data", "list", "--json").stdout)["data_sets"]
     blood = next(record for record in records if record["name"] == "bloodmnist")
     assert blood["label_maps"]["white_cells"]["3"] == "immature_granulocyte"
     assert blood["files"][0]["md5"] == "7053d0359d879ad8a5505303e11de1dc"
@@ -70,9 +70,9 @@ def test_get_says_what_came_and_under_what_licence(trilineage, tmp_path, monkeyp
     assert (tmp_path / "pbc" / "PBC_dataset_normal_DIB" / "neutrophil" / "SNE_1.jpg").exists()
 
 
-def test_get_leaves_with_2_where_there_is_no_address(trilineage, tmp_path):
+def test_get_leaves_with_65_where_there_is_no_address(trilineage, tmp_path):
     result = trilineage("data", "get", "bmc", "--to", tmp_path)
-    assert result.exit_code == 2
+    assert result.exit_code == 65
     assert "DownloadError: BMC" in result.output
     assert "IBM Aspera Connect" in result.output
 
@@ -96,20 +96,20 @@ def test_check_leaves_with_1_on_problems_only_when_strict(trilineage, cells):
 
 
 def test_check_is_there_for_programs_too(trilineage, cells):
-    record = json.loads(trilineage("data", "check", cells, "--json").output)
+    record = json.loads(trilineage("data", "check", cells, "--json").stdout)
     assert record["labels"] == {"AML": 6, "CML": 6}
     assert [finding["kind"] for finding in record["findings"]] == ["patients"]
 
 
 def test_check_takes_options_like_every_command(trilineage, cells):
     result = trilineage("data", "check", cells, "--set", "data.classes=AML", "--json")
-    assert json.loads(result.output)["n_images"] == 6
+    assert json.loads(result.stdout)["n_images"] == 6
     assert trilineage("data", "check", cells, "--set", "near_distance=9").exit_code == 2
 
 
-def test_check_of_nothing_leaves_with_2(trilineage, tmp_path):
+def test_check_of_nothing_leaves_with_65(trilineage, tmp_path):
     result = trilineage("data", "check", tmp_path / "nowhere")
-    assert result.exit_code == 2
+    assert result.exit_code == 65
     assert "FormatError: no such file or folder" in result.output
 
 

@@ -29,7 +29,7 @@ def inspection():
 
 
 def test_an_inspection_is_shown_with_names_as_they_are(inspection, capsys):
-    show_inspection(inspection, as_json=False)
+    show_inspection(inspection)
     shown = capsys.readouterr().out
     for text in (
         "10 images in [bold]cells",
@@ -44,7 +44,7 @@ def test_an_inspection_is_shown_with_names_as_they_are(inspection, capsys):
 def test_a_set_without_findings_says_so(inspection, capsys):
     from dataclasses import replace
 
-    show_inspection(replace(inspection, findings=()), as_json=False)
+    show_inspection(replace(inspection, findings=()))
     assert "Nothing to mend was found." in capsys.readouterr().out
 
 

@@ -9,7 +9,8 @@ import sys
 import pytest
 import typer
 
-from trilineage.cli.door import configure_messages, door, exit_code, is_first_process
+from trilineage.cli.door import door, exit_code
+from trilineage.cli.messages import configure_messages, is_first_process
 from trilineage.core import errors
 
 
@@ -35,9 +36,9 @@ def begun(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
-        (errors.DataError, 2),
-        (errors.CohortError, 2),
-        (errors.LeakageError, 2),
+        (errors.DataError, 65),
+        (errors.CohortError, 65),
+        (errors.LeakageError, 65),
         (errors.ConfigError, 2),
         (errors.UnknownOptionError, 2),
         (errors.ArtifactError, 1),

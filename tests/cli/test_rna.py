@@ -89,7 +89,7 @@ def test_study_passes_typed_values(recipe, trilineage, tmp_path):
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (CohortError("too few patients", seen=1), 2, "CohortError: too few patients; seen: 1."),
+        (CohortError("too few patients", seen=1), 65, "CohortError: too few patients; seen: 1."),
         (Interrupted("stopped at epoch 3"), 75, "Run the same command again"),
         (ValueError("a defect"), 1, "ValueError: a defect"),
     ],

@@ -6,13 +6,12 @@ from typing import Annotated
 import typer
 
 from trilineage.cli import options
+from trilineage.cli.answers import answer
 from trilineage.cli.door import EXIT_FAILED, door
 
 app = typer.Typer(
     no_args_is_help=True, help="Data: find, fetch and check images; simulate blood with known truth."
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 
 
 @app.command("list")
@@ -21,15 +20,12 @@ def list_sources(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="One data set, with all that is known of it.")
     ] = None,
-    as_json: AsJson = False,
 ) -> None:
     """List the public image sets this program can read, with licence, patients and where they are."""
     from trilineage.cli.datasets import show_sources
     from trilineage.data.sources.catalogue import SOURCES, sources
 
-    show_sources(
-        sources() if name is None else (SOURCES.get(name),), in_full=name is not None, as_json=as_json
-    )
+    show_sources(sources() if name is None else (SOURCES.get(name),), in_full=name is not None)
 
 
 @app.command()
@@ -63,7 +59,6 @@ def check(
     ],
     config: options.Config = None,
     assignments: options.Set = None,
-    as_json: AsJson = False,
     is_strict: Annotated[
         bool, typer.Option("--strict", help="Leave with exit code 1 if there are problems.")
     ] = False,
@@ -75,7 +70,7 @@ def check(
 
     settings = options.configured(InspectionSettings, config, assignments, data__path=path)
     inspection = inspect_images(settings)
-    show_inspection(inspection, as_json=as_json)
+    show_inspection(inspection)
     if is_strict and inspection.n_problems:
         raise typer.Exit(EXIT_FAILED)
 
@@ -111,6 +106,7 @@ def crop(
     settings = CropSettings(tuple(objects or ("WBC",)), context, side)
     known = {} if labels is None else read_labels(labels, label_column)
     counts = crop_cells(fields, boxes, out, settings, labels=known, masks=masks)
+    answer(out=str(out), **counts._asdict())
     typer.echo(
         f"{counts.n_cells:,} cells of {counts.n_fields:,} fields, {counts.n_labelled:,} with a label: {out}"
     )
@@ -153,6 +149,7 @@ def simulate_smears(
 
     settings = options.configured(SmearSettings, config, [*preset_options(preset), *(assignments or ())])
     simulate_to_folder(settings, out)
+    answer(out=str(out), manifest=str(out / "manifest.csv"))
     typer.echo(f"Images, manifest.csv, masks and truth: {out}")
 
 

@@ -1,12 +1,12 @@
 """What the data commands show: public sets, what was fetched, and what an inspection found."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from trilineage.cli.answers import answer
 from trilineage.data.download import RECORD, Download
 from trilineage.data.inspection.findings import Finding, Inspection
 from trilineage.data.sources.source import Source
@@ -22,19 +22,21 @@ _MAX_SHOWN = 12
 _PATIENTS = {"named": "named", "hidden": "not named", "none": "none"}
 
 
-def show_sources(sources: Iterable[Source], *, in_full: bool, as_json: bool) -> None:
-    """Print public data sets as a table, one in full as lines, or all that is known as JSON."""
-    if as_json:
-        typer.echo(json.dumps([_source_record(source) for source in sources], indent=1))
-    elif in_full:
-        for source in sources:
-            _show_lines(_source_lines(source))
-    else:
-        _show_source_table(sources)
+def show_sources(sources: Iterable[Source], *, in_full: bool) -> None:
+    """Print public data sets as a table, or one in full as lines; programs are told all that is known."""
+    listed = tuple(sources)
+    answer(data_sets=[_source_record(source) for source in listed])
+    if not in_full:
+        _show_source_table(listed)
+        return
+    for source in listed:
+        _show_lines(_source_lines(source))
 
 
 def show_downloads(source: Source, folder: Path, downloads: Iterable[Download]) -> None:
     """Print where the files are, how each was confirmed, and what their use asks for."""
+    downloads = tuple(downloads)
+    answer(folder=folder, files=downloads, licence=source.licence_note, citation=source.citation)
     for here in downloads:
         how = "as published" if here.is_verified else f"trusted on first use, recorded in {RECORD}"
         typer.echo(f"{here.path.name}: {here.n_bytes:,} bytes, SHA-256 {here.sha256} ({how})")
@@ -43,11 +45,9 @@ def show_downloads(source: Source, folder: Path, downloads: Iterable[Download]) 
         typer.echo(f"Note:    {line}")
 
 
-def show_inspection(inspection: Inspection, *, as_json: bool) -> None:
-    """Print an inspection for people, or as JSON."""
-    if as_json:
-        typer.echo(json.dumps(inspection.to_dict(), indent=1))
-        return
+def show_inspection(inspection: Inspection) -> None:
+    """Print an inspection; programs are told all of it."""
+    answer(**inspection.to_dict())
     console = _console()
     console.print(f"{inspection.n_images:,} images in {inspection.path}", style="bold")
     _show_lines(_summary(inspection))

@@ -2,18 +2,23 @@
 
 import contextlib
 import functools
+import inspect
 import logging
-import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from trilineage.cli.answers import answer, answering, error_facts, silence_closed_pipe
+from trilineage.cli.messages import complain as complain
+from trilineage.cli.messages import configure_messages as configure_messages
+from trilineage.cli.messages import is_first_process as is_first_process
+from trilineage.cli.messages import log_files, logged_to, note, quieten
 from trilineage.core.errors import (
     EXIT_INTERRUPTED,
     ConfigError,
@@ -25,18 +30,51 @@ from trilineage.core.errors import (
 
 EXIT_FAILED = 1
 """The work failed: a Run that cannot be used, a full disk, a defect."""
-EXIT_WRONG_INPUT = 2
-"""What was asked, or the files it was asked of, must be mended first."""
+EXIT_WRONG_USE = 2
+"""What was asked must be mended first: options, or their values."""
+EXIT_BAD_DATA = 65
+"""The files it was asked of must be mended first (EX_DATAERR of sysexits.h)."""
 EXIT_STOPPED = 130
 """Stopped by Ctrl-C with nothing to resume (128 + SIGINT)."""
 
 RESUME_HINT = "Run the same command again to go on from there."
+
+_PANEL = "Output"
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        rich_help_panel=_PANEL,
+        help="Print one JSON object to standard output, and everything else to standard error.",
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", rich_help_panel=_PANEL, help="Show results, warnings and errors only, no progress."
+    ),
+]
+LogTo = Annotated[
+    Path | None,
+    typer.Option(
+        "--log-file", metavar="FILE", rich_help_panel=_PANEL, help="Also append the log to this file."
+    ),
+]
+OUTPUT_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "as_json": (AsJson, False),
+    "is_quiet": (Quiet, False),
+    "log_file": (LogTo, None),
+}
+"""Options that every command has, by argument: annotation and default."""
 
 logger = logging.getLogger("trilineage")
 
 
 def door(*, is_resumable: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator for commands that turns every exception into a message and an exit code.
+
+    The command also gets `--json`, `--quiet` and `--log-file`, of which it need not know: it calls
+    `cli.answers.answer` with what a program would want, and prints for people as if there were nobody else.
 
     Parameters
     ----------
@@ -46,52 +84,65 @@ def door(*, is_resumable: bool = False) -> Callable[[Callable[..., None]], Calla
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
-        def guarded(*args: Any, **options: Any) -> None:
+        def guarded(
+            *args: Any,
+            as_json: bool = False,
+            is_quiet: bool = False,
+            log_file: Path | None = None,
+            **options: Any,
+        ) -> None:
             run_path = next((Path(options[key]) for key in ("out", "run") if options.get(key)), None)
-            with _errors_shown(run_path, is_resumable), _terminate_like_interrupt():
+            is_heard = as_json and is_first_process()
+            with (
+                answering(is_wanted=is_heard, is_quiet=is_quiet),
+                _story(log_file, run_path, is_quiet=is_quiet),
+                _errors_shown(run_path, is_resumable),
+                _terminate_like_interrupt(),
+            ):
                 command(*args, **options)
                 sys.stdout.flush()
+                answer(status="done")
 
-        return guarded
+        return _with_output_options(guarded, command)
 
     return decorate
 
 
 def exit_code(error: TrilineageError) -> int:
-    """Return 75 for work that can go on, 2 for options or files to mend, 1 for the rest."""
+    """Return 75 for work that can go on, 65 for data to mend, 2 for options to mend, 1 for the rest."""
     if isinstance(error, Interrupted):
         return EXIT_INTERRUPTED
-    return EXIT_WRONG_INPUT if isinstance(error, DataError | ConfigError | LeakageError) else EXIT_FAILED
+    if isinstance(error, DataError | LeakageError):
+        return EXIT_BAD_DATA
+    return EXIT_WRONG_USE if isinstance(error, ConfigError) else EXIT_FAILED
 
 
-def is_first_process() -> bool:
-    """Tell whether this is the process that speaks: the only one, or the first of those torchrun started."""
-    return os.environ.get("RANK", "0") == "0"
+def _with_output_options(guarded: Callable[..., None], command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that all have; typer reads signature and annotations."""
+    kinds = inspect.Parameter
+    own = list(inspect.signature(command).parameters.values())
+    more = [
+        kinds(name, kinds.KEYWORD_ONLY, annotation=annotation, default=default)
+        for name, (annotation, default) in OUTPUT_OPTIONS.items()
+    ]
+    rest = [parameter for parameter in own if parameter.kind is kinds.VAR_KEYWORD]
+    named = [parameter for parameter in own if parameter.kind is not kinds.VAR_KEYWORD]
+    guarded.__signature__ = inspect.Signature([*named, *more, *rest])  # type: ignore[attr-defined]
+    guarded.__annotations__ = command.__annotations__ | {
+        name: annotation for name, (annotation, _) in OUTPUT_OPTIONS.items()
+    }
+    return guarded
 
 
-def configure_messages(*, debug: bool = False, quiet: bool = False) -> None:
-    """Send log lines of this package to standard error: all with `debug`, warnings only with `quiet`.
-
-    Of several processes the first one speaks; the others show warnings only.
-    """
-    from trilineage.core.progress import set_quiet
-
-    is_silent = quiet or not is_first_process()
-    logger.setLevel(logging.DEBUG if debug else logging.INFO)
-    for handler in [handler for handler in logger.handlers if handler.name == "terminal"]:
-        logger.removeHandler(handler)
-    terminal = logging.StreamHandler()
-    terminal.name = "terminal"
-    terminal.setFormatter(logging.Formatter("%(message)s"))
-    terminal.setLevel(logging.WARNING if is_silent else logging.NOTSET)
-    logger.addHandler(terminal)
-    set_quiet(is_silent)
-
-
-def complain(text: str) -> None:
-    """Write a message to standard error, with the process number where there are several."""
-    rank = os.environ.get("RANK")
-    typer.echo(text if rank in (None, "0") else f"[process {rank}] {text}", err=True)
+@contextlib.contextmanager
+def _story(log_file: Path | None, run_path: Path | None, *, is_quiet: bool) -> Iterator[None]:
+    """Keep the log of a command; a log file that cannot be written is an error like every other."""
+    if is_quiet:
+        quieten()
+    with contextlib.ExitStack() as stack:
+        with _errors_shown(run_path, is_resumable=False):
+            stack.enter_context(logged_to(log_file, run_path))
+        yield
 
 
 @contextlib.contextmanager
@@ -102,19 +153,23 @@ def _errors_shown(run_path: Path | None, is_resumable: bool) -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except Interrupted as error:
+        answer(error=error_facts(error))
         _leave(f"Interrupted: {_message(error)} {RESUME_HINT}", EXIT_INTERRUPTED)
     except TrilineageError as error:
+        answer(error=error_facts(error))
         _show_debug_traceback()
         _leave(f"{type(error).__name__}: {_message(error)}", exit_code(error))
     except KeyboardInterrupt:
         _leave_interrupted(run_path, is_resumable)
     except BrokenPipeError:
-        _leave_closed_pipe()
+        silence_closed_pipe()
+        raise typer.Exit(0) from None
     except Exception as error:  # noqa: BLE001  (the door: whatever came this far is logged and shown)
-        _leave_unexpected(error, run_path)
+        _leave_unexpected(error)
 
 
 def _leave(text: str, code: int) -> NoReturn:
+    answer(status="interrupted" if code in (EXIT_INTERRUPTED, EXIT_STOPPED) else "failed", exit_code=code)
     complain(text)
     raise typer.Exit(code)
 
@@ -126,39 +181,20 @@ def _leave_interrupted(run_path: Path | None, is_resumable: bool) -> NoReturn:
     _leave("Stopped.", EXIT_STOPPED)
 
 
-def _leave_closed_pipe() -> NoReturn:
-    """The reader of our output has gone (`| head`): be silent, now and when Python flushes at its end."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise typer.Exit(0)
-
-
-def _leave_unexpected(error: Exception, run_path: Path | None) -> NoReturn:
-    """Show one line, keep the traceback in the log of the Run if there is one."""
+def _leave_unexpected(error: Exception) -> NoReturn:
+    """Show one line, keep the traceback in the log if there is one."""
     _show_debug_traceback()
-    log_path = _write_to_log(run_path)
+    note(traceback.format_exc().rstrip(), logging.ERROR)
+    log_path = next((file.path for file in log_files() if file.has_begun), None)
     where = f"The traceback is in {log_path}" if log_path else "`trilineage --debug ...` shows the traceback"
     summary = "".join(traceback.format_exception_only(error)).strip()
+    answer(error={"type": type(error).__name__, "what": summary})
     _leave(f"Unexpected error, a defect of trilineage: {summary}\n{where}.", EXIT_FAILED)
-
-
-def _write_to_log(run_path: Path | None) -> Path | None:
-    """Append the current traceback to the log of a Run; None where there is no Run or no room."""
-    if run_path is None or not (run_path / "run.json").exists():
-        return None
-    log_path = run_path / "log.txt"
-    try:
-        with open(log_path, "a", encoding="utf-8") as stream:
-            stream.write(traceback.format_exc())
-    except OSError as error:
-        logger.debug("the traceback could not be written to %s: %s", log_path, error)
-        return None
-    return log_path
 
 
 def _show_debug_traceback() -> None:
     if logger.isEnabledFor(logging.DEBUG):
-        complain(traceback.format_exc().rstrip())
+        typer.echo(traceback.format_exc().rstrip(), err=True)
 
 
 def _message(error: TrilineageError) -> str:

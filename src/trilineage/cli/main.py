@@ -6,12 +6,11 @@ import typer
 
 from trilineage import __version__
 from trilineage.cli import concepts, data, images, report, rna
-from trilineage.cli.door import configure_messages
+from trilineage.cli.messages import configure_messages
 
 app = typer.Typer(
     name="trilineage",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -31,7 +30,8 @@ def _show_version(is_wanted: bool) -> bool:
 
 
 @app.callback(
-    epilog="Exit codes: 0 done, 1 failed, 2 options or files to mend, 75 interrupted (run the same command again).",
+    epilog="Exit codes: 0 done, 1 failed, 2 options to mend, 65 data to mend, 75 interrupted (run the same command "
+    "again), 130 stopped. Every command takes --json, --quiet and --log-file.",
 )
 def main(
     version: Annotated[

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from trilineage.cli.door import is_first_process
+from trilineage.cli.answers import answer
+from trilineage.cli.messages import is_first_process
 from trilineage.core.artifacts import Run
 from trilineage.report.image_findings import SITE, site_boards, site_name, whole
 from trilineage.report.nouns import nouns_of
@@ -39,6 +40,7 @@ def show_run(run: Run | Path, folder: str = "") -> None:
         return
     opened = run if isinstance(run, Run) else Run.open(run)
     scores, nouns = opened.scores(f"{folder}scores.json"), nouns_of(opened)
+    answer(scores=scores, comparisons=opened.comparisons(f"{folder}comparisons.json"))
     for board in boards(whole(scores), nouns):
         _print(score_table(board))
     sites = site_boards(scores, nouns)
@@ -54,7 +56,9 @@ def show_genes(run: Run | Path, n_top: int) -> None:
     from trilineage.report.sections.genes import GENES, read_genes
 
     opened = run if isinstance(run, Run) else Run.open(run)
-    for label, genes in read_genes(opened.read_table(GENES)).items():
+    found = read_genes(opened.read_table(GENES))
+    answer(genes={label: [gene.name for gene in genes[:n_top]] for label, genes in found.items()})
+    for label, genes in found.items():
         typer.echo(f"{label}: {', '.join(gene.name for gene in genes[:n_top])}")
     _write_report(opened.path)
 
@@ -63,6 +67,7 @@ def show_predictions(n_samples: int, patients: dict[str, list[Any]], out: Path) 
     """Print the class called for each patient, and where the whole result is."""
     if not is_first_process():
         return
+    answer(n_samples=n_samples, patients=patients, out=out)
     _print(_text_table("Patients", _called_columns(patients), MAX_PATIENTS_SHOWN))
     typer.echo(f"{counted(n_samples, 'sample')} of {counted(len(patients['patient']), 'patient')}: {out}")
 
@@ -74,13 +79,16 @@ def show_barcodes(found: "Barcoded", out: Path) -> None:
     for name, reason in found.unreadable:
         typer.echo(f"left out: {name}: {reason}", err=True)
     n_patients, n_images = len(found.barcodes), int(found.barcodes.n_images.sum())
+    answer(n_images=n_images, n_patients=n_patients, unreadable=found.unreadable, out=out)
     if found.called:
         show_predictions(n_images, found.called, out)
     else:
         typer.echo(f"{counted(n_images, 'image')} of {counted(n_patients, 'patient')}: {out}")
     from trilineage.report.patient_barcodes import write_patient_pages  # late: it brings matplotlib
 
-    typer.echo(f"Pages:  {write_patient_pages(out)}")
+    pages = write_patient_pages(out)
+    answer(pages=pages)
+    typer.echo(f"Pages:  {pages}")
 
 
 def show_atlas(run: Run) -> None:
@@ -88,11 +96,14 @@ def show_atlas(run: Run) -> None:
     from trilineage.report.atlas import write_atlas
 
     _write_report(run.path)
-    typer.echo(f"Atlas:  {write_atlas(run)}")
+    atlas = write_atlas(run)
+    answer(atlas=atlas)
+    typer.echo(f"Atlas:  {atlas}")
 
 
 def show_extraction(found: "ExtractionReport", out: Path) -> None:
     """Say how many tokens were extracted, how fast, and what others still have to do."""
+    answer(**vars(found))
     before = f", {found.n_before:,} were there" if found.n_before else ""
     typer.echo(f"{found.n_images:,} images{before}, {found.images_per_second:,.1f} per second: {out}")
     if found.left_elsewhere:
@@ -101,6 +112,7 @@ def show_extraction(found: "ExtractionReport", out: Path) -> None:
 
 def show_dictionary(weights: "SaeWeights", out: Path) -> None:
     """Say what an autoencoder is and where it was written."""
+    answer(n_latents=weights.n_latents, width=weights.width, activation=weights.activation, out=out)
     typer.echo(
         f"{weights.n_latents:,} latents on tokens of width {weights.width:,} ({weights.activation}): {out}"
     )
@@ -151,7 +163,9 @@ def _scores_table(
 def _write_report(path: Path) -> None:
     from trilineage.report.page import write_report  # late: it brings matplotlib
 
-    typer.echo(f"Run:    {path}\nReport: {write_report(path)}")
+    report = write_report(path)
+    answer(run=path, report=report)
+    typer.echo(f"Run:    {path}\nReport: {report}")
 
 
 def _called_columns(patients: dict[str, list[Any]]) -> dict[str, Sequence[Any]]:
