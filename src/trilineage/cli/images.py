@@ -1,4 +1,4 @@
-"""The `trilineage images` commands: fit, predict, explain, compare, agree."""
+"""The `trilineage images` commands: fit, predict, explain, compare, agree, pretrain."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from trilineage.cli.door import door
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Classify cell images along a tree of diagnoses: fit, predict, explain, compare, agree.",
+    help="Classify cell images along a tree of diagnoses: fit, predict, explain, compare, agree, pretrain.",
 )
 
 
@@ -151,3 +151,14 @@ def agree(
     known = {"item": item, "reader": reader, "label": label, "readers": tuple(columns or ())}
     given = {key: value for key, value in known.items() if value}
     show_run(images.agree(run, readers, columns=given), "agreement/")
+
+
+@app.command()
+@door(is_resumable=True)
+@options.fitting("images", settings="PretrainConfig", data=("data__path", options.Images))
+def pretrain(asked: options.Fitting) -> None:
+    """Train an encoder on images, labelled or not: hidden patches are filled in, and known labels are learned."""
+    from trilineage.cli.results import show_run
+    from trilineage.pipelines import images
+
+    show_run(asked.run(images.pretrain))

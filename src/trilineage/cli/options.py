@@ -77,13 +77,17 @@ class Fitting(NamedTuple):
         return work(self.settings, self.out, device=self.device, overwrite=self.overwrite, **more)
 
 
-def fitting(recipe: str, **named: tuple[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def fitting(
+    recipe: str, *, settings: str = "Config", **named: tuple[str, Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that gives a command the options of every fit; the command takes them as one `Fitting`.
 
     Parameters
     ----------
     recipe
-        Module of `trilineage.pipelines` whose `Config` is read, after the threads were limited.
+        Module of `trilineage.pipelines` whose configuration is read, after the threads were limited.
+    settings
+        Its name in that module.
     named
         Options of its own name: the key that each sets, with `__` for the dot, and its annotation.
     """
@@ -99,9 +103,9 @@ def fitting(recipe: str, **named: tuple[str, Any]) -> Callable[[Callable[..., No
             check_output(asked["out"], resume=asked["resume"], overwrite=asked["overwrite"])
             limit_threads(asked["threads"])
             values = {key: asked[name] for name, (key, _) in named.items()}
-            wanted = import_module(f"trilineage.pipelines.{recipe}").Config
-            settings = configured(wanted, asked["config"], asked["assignments"], **values)
-            command(Fitting(settings, asked["out"], asked["device"], asked["overwrite"]), **given)
+            wanted = getattr(import_module(f"trilineage.pipelines.{recipe}"), settings)
+            config = configured(wanted, asked["config"], asked["assignments"], **values)
+            command(Fitting(config, asked["out"], asked["device"], asked["overwrite"]), **given)
 
         own = list(inspect.signature(command).parameters.values())[1:]
         parameters = [*_parameters(before), *own, *_parameters(after)]

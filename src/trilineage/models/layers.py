@@ -59,6 +59,18 @@ def sum_over_shares(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return total
 
 
+def uniform_rows(n_own: int, n_columns: int) -> Float[Tensor, "row column"]:
+    """Draw uniform numbers in [0, 1) on the CPU, one row for each sample of this process.
+
+    As `RowDropout` does, those of the whole global batch are drawn, and the own rows taken: with the same state of
+    torch's generator on every process, two processes get what one would.
+    """
+    share = _share.get()
+    if share is None or n_own != share.n_own:
+        return torch.rand(n_own, n_columns)
+    return torch.rand(share.n_rows, n_columns)[share.rank :: share.world]
+
+
 class RowDropout(nn.Module):
     """Dropout that draws the mask of the whole global batch on every process and uses its own rows of it.
 

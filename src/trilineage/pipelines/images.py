@@ -21,6 +21,7 @@ Read from top to bottom. The modules it uses, in the order of the work:
     core.artifacts                      the Run
     _images.store, _images.pictures     what is written to the Run, and read back
     _images.predict, _images.explain, _images.compare, _images.agree    what is done with it
+    _images.pretrain                    an encoder from images without labels, for `backbone.weights`
 
 References
 ----------
@@ -46,6 +47,13 @@ from trilineage.pipelines._images.fold import Fold, fit_fold, whole_split
 from trilineage.pipelines._images.material import Material, describe_material, gather, split_patients
 from trilineage.pipelines._images.pictures import write_mistakes
 from trilineage.pipelines._images.predict import Diagnosis, predict_to_folder
+from trilineage.pipelines._images.pretrain import (
+    fit_encoder,
+    gather_unlabelled,
+    open_pretraining_run,
+    write_pretraining,
+)
+from trilineage.pipelines._images.pretrain_config import PretrainConfig
 from trilineage.pipelines._images.scores import score_run
 from trilineage.pipelines._images.store import open_run, write_fold, write_results
 from trilineage.pipelines._images.trust import write_fold_trust, write_trust
@@ -53,7 +61,18 @@ from trilineage.pipelines._regions import Regions
 from trilineage.pipelines._runs import finish_run, fit_splits, is_done
 from trilineage.training.place import Place, choose_place
 
-__all__ = ["Config", "Diagnosis", "Regions", "agree", "compare", "explain", "fit", "predict"]
+__all__ = [
+    "Config",
+    "Diagnosis",
+    "PretrainConfig",
+    "Regions",
+    "agree",
+    "compare",
+    "explain",
+    "fit",
+    "predict",
+    "pretrain",
+]
 
 
 def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: bool = False) -> Run:
@@ -241,3 +260,40 @@ def agree(run: Run | Path | str, readers: Path | str, *, columns: Mapping[str, A
         A reader's label is no node.
     """
     return agree_with_readers(run, Path(readers), columns=dict(columns or {}))
+
+
+def pretrain(
+    config: PretrainConfig, out: Path | str, *, device: str = "auto", overwrite: bool = False
+) -> Run:
+    """Train an encoder on images, labelled or not, for classifiers (`backbone.weights`) and concepts (`encoder.run`).
+
+    Patches are hidden and filled in; where labels are known, the class is learned from the same view. Training goes on
+    where it stopped if the same call is made again.
+
+    Parameters
+    ----------
+    config
+        All options; see `PretrainConfig`.
+    out
+        Folder of the Run: configuration, split, course of the training, and the encoder in half precision under the
+        names of timm.
+    device
+        `auto`, `cpu`, `cuda` or `cuda:N`; several processes (torchrun) share every batch.
+    overwrite
+        Remove a Run that is there.
+
+    Raises
+    ------
+    DataError, LeakageError, ConfigError, ArtifactError
+        As the parts; nothing that was finished is lost.
+    Interrupted
+        On SIGTERM or Ctrl-C, after a checkpoint was written.
+    """
+    learned = gather_unlabelled(config)
+    place = choose_place(config.seed, device)
+    run = open_pretraining_run(config, learned, Path(out), place=place, overwrite=overwrite)
+    if is_done(run):
+        return run
+    place = place.of_run(run)
+    model, history = fit_encoder(learned, config, place)
+    return finish_run(run, place, lambda: write_pretraining(run, learned, model, history, config))

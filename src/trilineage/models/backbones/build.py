@@ -11,13 +11,14 @@ from trilineage.core.registry import nearest_remedy
 from trilineage.models.backbones import dinobloom
 from trilineage.models.backbones.anatomy import Anatomy, anatomy, measured_shape
 from trilineage.models.backbones.backbone import Backbone
+from trilineage.models.backbones.cells import CELL_PATCH, cell_vit
 from trilineage.models.backbones.freezing import freeze
 from trilineage.models.backbones.library import timm
 from trilineage.models.backbones.small import STEM_STRIDE, SmallCnn, small_vit
 from trilineage.models.backbones.spec import BackboneSettings, BackboneSpec
 from trilineage.models.backbones.weights import load_weights, read_weights
 
-OWN_NAMES = ("small_vit", "small_cnn", *dinobloom.ARCHITECTURES)
+OWN_NAMES = ("cell_vit", "small_vit", "small_cnn", *dinobloom.ARCHITECTURES)
 """Names beside those of timm."""
 
 _HALF = (0.5, 0.5, 0.5)
@@ -57,6 +58,10 @@ def build_backbone(settings: BackboneSettings, image_size: int | tuple[int, int]
 
 def _network(settings: BackboneSettings, size: tuple[int, int]) -> tuple[nn.Module, Any, Any]:
     """Return a network without a classifier, and the mean and deviation its pixels are normalised by."""
+    if settings.name == "cell_vit":
+        _require_patches(settings.name, size, (CELL_PATCH, CELL_PATCH))
+        _refuse_hub(settings)
+        return cell_vit(size, pool=settings.pool, drop_path=settings.drop_path), _HALF, _HALF
     if settings.name == "small_vit":
         _require_patches(settings.name, size, (STEM_STRIDE, STEM_STRIDE))
         _refuse_hub(settings)
