@@ -35,3 +35,12 @@ def test_the_probabilities_of_the_cells_are_those_of_the_run(told):
 def test_cells_of_other_images_than_those_of_the_run_are_refused(fitted_images, smears):
     with pytest.raises(ConfigError, match="test patients of the Run"):
         images.explain(fitted_images, data=smears, per_patient=2, device="cpu")
+
+
+def test_held_out_patients_are_placed_among_the_validation_patients(fitted_images):
+    table, split = fitted_images.read_table("unlike_training.csv"), fitted_images.read_table("split.csv")
+    rows = zip(split["patient"], split["part"], strict=True)
+    assert set(zip(table["patient"], table["part"], strict=True)) == {
+        row for row in rows if row[1] != "train"
+    }
+    assert set(map(int, table["n_samples"])) == {4}

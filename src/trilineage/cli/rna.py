@@ -90,6 +90,9 @@ def explain(
     max_samples: Annotated[
         int, typer.Option(min=1, help="Samples to attribute at most, even over patients.")
     ] = 2000,
+    per_patient: Annotated[
+        int, typer.Option(min=0, help="Samples of each test patient for its own genes; 0 leaves these out.")
+    ] = 20,
     n_top: Annotated[int, typer.Option(min=1, help="Genes per class to print.")] = 10,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -99,10 +102,8 @@ def explain(
     from trilineage.cli.results import show_genes
     from trilineage.pipelines import rna
 
-    show_genes(
-        rna.explain(run, n_seeds=n_seeds, reference=reference.value, max_samples=max_samples, device=device),
-        n_top,
-    )
+    limits = {"n_seeds": n_seeds, "max_samples": max_samples, "per_patient": per_patient}
+    show_genes(rna.explain(run, reference=reference.value, device=device, **limits), n_top)
 
 
 @app.command()

@@ -24,6 +24,9 @@ FoldType = TypeVar("FoldType")
 VALIDATION = "validation"
 """Name of the predictions of the validation samples."""
 
+UNLIKE = "unlike_training.csv"
+"""Table of how far the validation and test patients lie from the training patients (`evaluation.patient_novelty`)."""
+
 logger = logging.getLogger(__name__)
 
 

@@ -178,14 +178,23 @@ def explain(
     n_seeds: int = 3,
     reference: Reference = "rest",
     max_samples: int = 2000,
+    per_patient: int = 20,
     device: str = "auto",
 ) -> Run:
     """Attribute each class to genes by integrated gradients, with intervals over patients and stability over seeds.
 
     Written to `explain/` of the Run: `genes.csv`, `stability.json` and, for simulated data, `recovery.json`, the score
-    of the genes against the truth.
+    of the genes against the truth; `patient_genes.csv`, the genes for and against the decision for each test patient,
+    from at most `per_patient` samples of each (0 leaves it out).
     """
-    return explain_run(run, n_seeds=n_seeds, reference=reference, max_samples=max_samples, device=device)
+    return explain_run(
+        run,
+        n_seeds=n_seeds,
+        reference=reference,
+        max_samples=max_samples,
+        per_patient=per_patient,
+        device=device,
+    )
 
 
 def study(

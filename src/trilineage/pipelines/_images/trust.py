@@ -16,12 +16,13 @@ from trilineage.data.images.threads import in_threads, n_workers
 from trilineage.evaluation.hierarchy.conformal import Conformal, fit_conformal, score_sets
 from trilineage.evaluation.hierarchy.novelty import Novelty, fit_novelty
 from trilineage.evaluation.hierarchy.sites import stain_shift
+from trilineage.evaluation.patient_novelty import joined_rows, novelty_rows
 from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.fold import Fold, look_at
 from trilineage.pipelines._images.material import Material
 from trilineage.pipelines._images.network import head_of
 from trilineage.pipelines._images.store import read_model
-from trilineage.pipelines._runs import fold_name
+from trilineage.pipelines._runs import UNLIKE, fold_name
 from trilineage.training.objectives.hierarchy import isolation_check
 from trilineage.training.place import Place
 
@@ -56,6 +57,7 @@ def write_trust(run: Run, material: Material, folds: Sequence[Fold], config: Con
     novelty = read_novelty(run, fold_name(0))
     if novelty is not None and len(folds[0].test.samples):
         run.write_json("novelty.json", novelty_table(folds[0], novelty, material))
+        write_unlike_training(run, material, folds)
     stains = stain_table(material, config)
     if stains is not None:
         run.write_json("stains.json", stains)
@@ -147,6 +149,22 @@ def novelty_table(fold: Fold, novelty: Novelty, material: Material) -> dict[str,
         if chosen.any()
     ]
     return {"far_percentile": _FAR, "groups": rows, "split": fold.split.name}
+
+
+def write_unlike_training(run: Run, material: Material, folds: Sequence[Fold]) -> None:
+    """Write how far the validation and test patients of every split lie from its training patients."""
+    tables = []
+    for number, fold in enumerate(folds):
+        novelty = read_novelty(run, fold_name(number))
+        if novelty is None or not material.has_patients or len(fold.valid.samples) == 0:
+            continue
+        valid, test = (
+            (novelty.score(fold.features[part]).distance, prediction.patients)
+            for part, prediction in (("valid", fold.valid), ("test", fold.test))
+        )
+        tables.append(novelty_rows(fold.split.name, valid, test))
+    if tables:
+        run.write_table(UNLIKE, joined_rows(tables))
 
 
 def stain_features(table: ImageTable) -> Float64[np.ndarray, "image feature"]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 
 from trilineage.core.artifacts import Run
@@ -17,33 +16,36 @@ from trilineage.data.simulate.truth import Truth, read_truth
 from trilineage.data.splits import Split
 from trilineage.explain.genes import (
     GeneTable,
-    Logits,
     Stability,
-    completeness_gap,
-    integrated_gradients,
     patient_means,
     recovery,
     stability,
     tabulate_genes,
 )
-from trilineage.models.diagnoser import Diagnoser, two_columns
+from trilineage.models.diagnoser import Diagnoser
+from trilineage.pipelines._rna.attribution import attributions
 from trilineage.pipelines._rna.config import Config
 from trilineage.pipelines._rna.fold import fit_fold, whole_split
 from trilineage.pipelines._rna.material import Material, gather, split_patients
+from trilineage.pipelines._rna.patient_genes import write_patient_genes
 from trilineage.pipelines._rna.store import KIND, read_diagnoser
 from trilineage.pipelines._rna.transfer import require_same_data
 from trilineage.pipelines._runs import FINAL, prediction_weights
 from trilineage.training.place import Place, choose_place
 
-CELLS_AT_ONCE = 128
-"""Cells whose dense gradients are held at a time: 128 x 29,150 values are 15 MB."""
 Reference = Literal["rest", "healthy"]
 
 logger = logging.getLogger(__name__)
 
 
 def explain_run(
-    run: Run | Path | str, *, n_seeds: int, reference: Reference, max_samples: int, device: str
+    run: Run | Path | str,
+    *,
+    n_seeds: int,
+    reference: Reference,
+    max_samples: int,
+    per_patient: int,
+    device: str,
 ) -> Run:
     """Write the genes of every class; see `trilineage.rna.explain`."""
     run = run if isinstance(run, Run) else Run.open(run, kind=KIND)
@@ -63,6 +65,11 @@ def explain_run(
         )
     if place.processes.is_main:
         write_genes(run, material, cells, found, read_truth_of(config))
+        if per_patient:
+            diagnoser = seeded_diagnoser(run, material, split, config, place, number=0)
+            write_patient_genes(
+                run, diagnoser, material, split, baselines, n_cells=per_patient, device=place.device
+            )
     return run
 
 
@@ -135,35 +142,15 @@ def attribute(
         for code in range(len(material.cohort.classes)):
             members = cells[labels == code]
             parts = []
-            baseline = torch.from_numpy(baselines[code]).to(place.device)
-            for start in range(0, len(members), CELLS_AT_ONCE):
-                chosen = members[start : start + CELLS_AT_ONCE]
-                dense = material.expression.to_csr(material.rows[chosen]).toarray()
-                values = torch.from_numpy(dense.astype(np.float32)).to(place.device)
-                logits = dense_logits(diagnoser, values)
-                found = integrated_gradients(logits, values, baseline, code)
-                gaps.append(completeness_gap(logits, values, baseline, code, attributions=found))
-                parts.append(found.double().cpu().numpy())
+            for chosen, values, gap in attributions(
+                diagnoser, material, members, baselines[code], code, device=place.device
+            ):
+                gaps.append(gap)
+                parts.append(values)
                 bar.advance(len(chosen))
             means.append(patient_means(np.concatenate(parts), material.cohort.patients[members]))
     logger.info("%s: attributions miss their sum by %.2f %% at most", name, 100 * max(gaps))
     return means
-
-
-def dense_logits(diagnoser: Diagnoser, values: Float[torch.Tensor, "cell gene"]) -> Logits:
-    """Return the model as a function of dense expression; links of a graph classifier stay those of `values`."""
-    encode = diagnoser.encoder.encode_dense
-    with torch.no_grad():
-        latent = encode(values)  # type: ignore[operator]
-    several = len(values)
-    held = diagnoser.classifier.held_at(latent)  # type: ignore[operator]
-
-    def logits(moved: Float[torch.Tensor, "cell gene"]) -> Float[torch.Tensor, "cell class"]:
-        if len(moved) == several:
-            return two_columns(held(encode(moved)))  # type: ignore[operator]
-        return two_columns(diagnoser.classifier(encode(moved)))  # type: ignore[operator]
-
-    return logits
 
 
 def write_genes(

@@ -21,6 +21,7 @@ from trilineage.pipelines._rna.config import Config
 from trilineage.pipelines._rna.fold import Fold
 from trilineage.pipelines._rna.material import Material, describe_material
 from trilineage.pipelines._rna.scores import Results, units
+from trilineage.pipelines._rna.unlike_training import write_unlike_training
 from trilineage.pipelines._runs import begin_run, patient_table, write_validation
 from trilineage.training.place import Place
 
@@ -121,6 +122,7 @@ def write_results(
             prediction, "predictions" if subject == "model" else f"baselines/{_slug(subject)}"
         )
     write_validation(run, {fold.split.name: fold.valid for fold in folds})
+    write_unlike_training(run, material, folds, seed=run.seed)
     run.add_scores(results.scores)
     run.add_comparisons(results.comparisons)
     run.write_json("history.json", {fold.split.name: fold.history for fold in folds})
