@@ -2,7 +2,8 @@
 #   make demo    simulated blood to a report          make test    the tests
 #   make check   all that must hold before a commit   make bench   speed and memory tables
 #   make tree    what every file is about             make where RECIPE=rna   the files a recipe uses, in order
-#   make docs    the reference pages from the code    make format  what `make check` would complain about first
+#   make docs    the reference pages from the code    make site    the documentation as a website, docs/_build/html
+#   make format  what `make check` would complain about first
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,9 +14,9 @@ STAMP := $(VENV)/.installed
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 TWO_PROCESSES := -n 2 --dist loadfile
 
-.PHONY: help setup demo test check format docs bench tree where clean
+.PHONY: help setup demo test check format docs site bench tree where clean
 help:
-	@sed -n '2,5s/^# //p' Makefile
+	@sed -n '2,6s/^# //p' Makefile
 
 # ---- set-up: once, and again when the requirements change ----------------------------------------------------------
 
@@ -57,6 +58,12 @@ format: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python tools/reference.py
+
+site: $(STAMP)
+	@$(BIN)/python -c 'import furo, myst_parser, sphinx' 2>/dev/null || \
+	  $(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html in a browser."
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py $(ONLY)
