@@ -1,5 +1,6 @@
 """Configurations: what loads, what is refused and how it is explained, and that saving is lossless."""
 
+import tomllib
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +56,37 @@ def test_texts_values_and_keywords_are_three_faces_of_the_same_configuration():
     from_texts = Recipe.load(None, ["encoder.hidden=128,256", "population=HSC"])
     from_values = Recipe.load(None, {"encoder.hidden": (128, 256), "population": ["HSC"]})
     assert from_texts == from_values == Recipe(encoder={"hidden": (128, 256)}, population=("HSC",))
+
+
+class Study(Settings):
+    """A configuration whose group has defaults of its own."""
+
+    encoder: Encoder = Encoder(n_latent=32, hidden=(64,))
+    """The encoder."""
+
+
+def test_setting_one_option_of_a_group_leaves_the_others_at_the_defaults_of_the_group(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text("[encoder]\nclip_norm = 2.0\n")
+    assert Study.load(path).encoder == Encoder(n_latent=32, hidden=(64,), clip_norm=2.0)
+    assert Study.load(None, ["encoder.n_latent=4"]).encoder == Encoder(n_latent=4, hidden=(64,))
+
+
+class Unclipped(Settings):
+    """A configuration whose group has None where its class has a number, and the other way round."""
+
+    encoder: Encoder = Encoder(clip_norm=None)
+    """The encoder."""
+
+
+def test_a_group_whose_defaults_are_its_own_is_saved_without_loss():
+    for config in (Unclipped(), Unclipped(encoder=Encoder(clip_norm=3.0))):
+        assert Unclipped.load(None, tomllib.loads(config.to_toml())) == config
+
+
+def test_the_description_of_a_group_shows_the_defaults_it_has_there():
+    shown = {row.key: row.default for row in describe(Study)}
+    assert (shown["encoder.n_latent"], shown["encoder.clip_norm"]) == (32, 1.0)
 
 
 def test_overrides_may_be_whole_groups():

@@ -90,7 +90,7 @@ class Settings(BaseModel):
         _refuse_unknown(cls, values)
         for key, value in _overrides(cls, overrides):
             _set(values, key, value)
-        return cls._checked(values)
+        return cls._checked(_over_defaults(cls, values))
 
     def replace(self, **overrides: Any) -> Self:
         """Return a copy with other values, by name or dotted key: `replace(**{"autoencoder.n_latent": 128})`."""
@@ -120,18 +120,22 @@ class Settings(BaseModel):
         return cls(**_with_none(cls, values))
 
 
-def describe(settings: type[Settings]) -> list[OptionDescription]:
-    """List every option of a configuration in the order of the source, nested ones by their dotted keys."""
+def describe(settings: type[Settings], default: Settings | None = None) -> list[OptionDescription]:
+    """List every option of a configuration in the order of the source, nested ones by their dotted keys.
+
+    Parameters
+    ----------
+    default
+        What the options are by default, if that is not what their class says.
+    """
     rows = []
     for name, field in settings.model_fields.items():
-        nested = nested_settings(field)
+        nested, own = nested_settings(field), _default_of(field, name, default)
         if nested is None:
-            default = ... if field.is_required() else field.get_default(call_default_factory=True)
-            rows.append(
-                OptionDescription(name, _type_text(field.annotation), default, field.description or "")
-            )
+            rows.append(OptionDescription(name, _type_text(field.annotation), own, field.description or ""))
         else:
-            rows.extend(row._replace(key=f"{name}.{row.key}") for row in describe(nested))
+            inner = describe(nested, own if isinstance(own, nested) else None)
+            rows.extend(row._replace(key=f"{name}.{row.key}") for row in inner)
     return rows
 
 
@@ -270,17 +274,39 @@ def _with_none(cls: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
-def _without_none(cls: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+def _over_defaults(
+    cls: type[Settings], values: Mapping[str, Any], default: Settings | None = None
+) -> dict[str, Any]:
+    """Lay the values of a group over the defaults that its field has here, which need not be those of its class."""
+    result = dict(values)
+    for name, value in values.items():
+        field = cls.model_fields[name]
+        nested, own = nested_settings(field), _default_of(field, name, default)
+        if nested is not None and isinstance(value, Mapping) and isinstance(own, Settings):
+            result[name] = {**own.to_dict(), **_over_defaults(nested, value, own)}
+    return result
+
+
+def _default_of(field: FieldInfo, name: str, group: Settings | None) -> Any:
+    """Return the default of a field, inside a group that is itself a default."""
+    if group is not None:
+        return getattr(group, name)
+    return ... if field.is_required() else field.get_default(call_default_factory=True)
+
+
+def _without_none(
+    cls: type[Settings], values: Mapping[str, Any], default: Settings | None = None
+) -> dict[str, Any]:
     """Leave out None where it is the default and write it as a word where it is not."""
     result: dict[str, Any] = {}
     for name, value in values.items():
         field = cls.model_fields[name]
-        nested = nested_settings(field)
+        nested, own = nested_settings(field), _default_of(field, name, default)
         if value is None:
-            if field.is_required() or field.get_default(call_default_factory=True) is not None:
+            if own is not None:
                 result[name] = NONE_WORD
         elif nested is not None:
-            result[name] = _without_none(nested, value)
+            result[name] = _without_none(nested, value, own if isinstance(own, nested) else None)
         else:
             result[name] = value
     return result
