@@ -11,7 +11,7 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-RECIPES = ("rna", "images", "concepts")
+RECIPES = ("rna", "images", "concepts", "cases")
 
 __all__ = ["RECIPES", "__version__", *RECIPES]
 

@@ -63,6 +63,7 @@ def test_the_commands_are_those_of_the_manual():
         "trilineage concepts tokens",
         "trilineage concepts import",
         "trilineage concepts export",
+        "trilineage cases fit",
         "trilineage data list",
         "trilineage data get",
         "trilineage data check",

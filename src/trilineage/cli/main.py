@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from trilineage import __version__
-from trilineage.cli import concepts, data, images, report, rna
+from trilineage.cli import cases, concepts, data, images, report, rna
 from trilineage.cli.messages import configure_messages
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.add_typer(rna.app, name="rna")
 app.add_typer(images.app, name="images")
 app.add_typer(concepts.app, name="concepts")
+app.add_typer(cases.app, name="cases")
 app.command("report")(report.report)
 app.add_typer(data.app, name="data")
 
