@@ -2,7 +2,7 @@
 #   make demo    simulated blood to a report          make test    the tests
 #   make check   all that must hold before a commit   make bench   speed and memory tables
 #   make tree    what every file is about             make where RECIPE=rna   the files a recipe uses, in order
-#   make docs    the reference pages from the code    make site    the documentation as a website, docs/_build/html
+#   make docs    the pages written from code and results    make site    the documentation as a website, docs/_build/html
 #   make format  what `make check` would complain about first
 
 PYTHON ?= python3
@@ -58,6 +58,7 @@ format: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python tools/reference.py
+	$(BIN)/python tools/benchmarks.py
 
 site: $(STAMP)
 	@$(BIN)/python -c 'import furo, myst_parser, sphinx' 2>/dev/null || \

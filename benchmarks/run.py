@@ -1,16 +1,20 @@
 """Run every benchmark (`make bench`), or those whose names are given (`make bench ONLY="reading decoder"`).
 
-Each `bench_NAME.py` runs in a process of its own, so that times and peak memory are its own, and writes its tables to
-`benchmarks/results/`. What they ran on and how long they took goes to `benchmarks/results/machine.md`.
+Each `bench_NAME.py` runs in a process of its own, so that times and peak memory are its own, and writes its table to
+`benchmarks/results/NAME.md`. What it ran on, when and how long goes to `NAME.json` beside it, with the digest of the
+table it belongs to. `make docs` puts both on one page, docs/benchmarks.md.
 """
 
+import hashlib
 import inspect
+import json
 import os
 import platform
 import runpy
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from trilineage.core.files import write_atomically
@@ -37,34 +41,36 @@ def run_one(name: str) -> None:
 def run_all(wanted: list[str]) -> int:
     """Run benchmarks one after the other, each in its own process; return how many failed."""
     RESULTS.mkdir(exist_ok=True)
-    rows, n_failed = [], 0
+    n_failed = 0
     for name in wanted:
         print(f"== {name}", flush=True)
         start_s = time.perf_counter()
         code = subprocess.run([sys.executable, __file__, "--one", name], check=False).returncode
         n_failed += code != 0
-        outcome = "done" if code == 0 else f"failed ({code})"
-        rows.append(f"| {name} | {outcome} | {time.perf_counter() - start_s:,.0f} |")
-    write_atomically(RESULTS / "machine.md", machine_page(rows).encode())
+        if code == 0:
+            keep_machine(name, time.perf_counter() - start_s)
     return n_failed
 
 
-def machine_page(rows: list[str]) -> str:
-    """Return the page that says what the benchmarks ran on."""
-    versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
-    return "\n".join(
-        [
-            "# Where the last benchmarks ran",
-            "",
-            f"{processor()}, {os.cpu_count()} cores, {memory_gb():.0f} GB, {platform.system()} {platform.machine()},",
-            f"Python {platform.python_version()}, trilineage {package_version()}, {versions}.",
-            "",
-            "| Benchmark | Outcome | Seconds |",
-            "|---|---|---|",
-            *rows,
-            "",
-        ]
-    )
+def keep_machine(name: str, took_s: float) -> None:
+    """Write beside a table what it was made on."""
+    about = {"kind": "trilineage benchmark", "version": 1, "benchmark": name}
+    about |= {"table_sha256": hashlib.sha256((RESULTS / f"{name}.md").read_bytes()).hexdigest()}
+    about |= {"made": datetime.now(UTC).date().isoformat(), "took_s": round(took_s)}
+    write_atomically(RESULTS / f"{name}.json", (json.dumps(about | machine(), indent=2) + "\n").encode())
+
+
+def machine() -> dict[str, object]:
+    """Return what this machine is, and the versions on it."""
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(memory_gb()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "trilineage": package_version(),
+        "libraries": library_versions(),
+    }
 
 
 def processor() -> str:
