@@ -6,9 +6,11 @@ import torch
 
 from trilineage.core.artifacts import Run
 from trilineage.core.errors import ArtifactError, ConfigError
+from trilineage.data.images.settings import ImageDataSettings
 from trilineage.models.backbones.build import build_backbone
 from trilineage.models.backbones.spec import BackboneSettings
 from trilineage.models.encoder import EncoderSettings, TokenEncoder, build_encoder
+from trilineage.models.encoder_file import write_encoder
 
 
 def backbone(name, size, seed=0, **options):
@@ -108,7 +110,7 @@ def test_settings_build_the_encoder_they_name():
 
 def test_a_backbone_by_name_needs_a_size():
     with pytest.raises(ConfigError, match="needs the size of the images"):
-        build_encoder(EncoderSettings())
+        build_encoder(EncoderSettings(backbone=BackboneSettings(name="small_vit")))
 
 
 @pytest.fixture(scope="module")
@@ -134,13 +136,38 @@ def test_a_run_of_another_kind_is_refused(tmp_path):
         build_encoder(EncoderSettings(run=str(tmp_path / "run")))
 
 
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A Run with an encoder and no classifier."""
+    path = tmp_path_factory.mktemp("package") / "bundled_encoder"
+    run = Run.create(path, kind="images.pretrain", config=BackboneSettings(name="cell_vit"), seed=0)
+    write_encoder(
+        run, backbone("cell_vit", 24), BackboneSettings(name="cell_vit"), ImageDataSettings(size=24)
+    )
+    return run
+
+
+def test_the_encoder_of_a_pretraining_has_its_name_size_and_weights(pretrained):
+    encoder = build_encoder(EncoderSettings(run=str(pretrained.path)))
+    assert (encoder.spec.name, encoder.image_size, encoder.grid) == ("cell_vit", (24, 24), (3, 3))
+    saved = pretrained.read_weights("model")["blocks.0.attn.qkv.weight"]
+    assert saved.dtype == np.float16
+    assert np.array_equal(encoder.backbone.net.blocks[0].attn.qkv.weight.numpy(), saved)
+
+
 def test_a_bundled_encoder_that_is_not_there_is_said_to_be_absent(monkeypatch, tmp_path):
-    monkeypatch.setattr("trilineage.models.encoder.files", lambda package: tmp_path)
+    monkeypatch.setattr("trilineage.models.backbones.bundled.files", lambda package: tmp_path)
     with pytest.raises(ArtifactError, match="no bundled encoder"):
         build_encoder(EncoderSettings(run="bundled"))
 
 
-def test_the_bundled_encoder_is_the_run_in_the_package(monkeypatch, tmp_path, write_images_run):
-    write_images_run(tmp_path / "bundled_encoder")
-    monkeypatch.setattr("trilineage.models.encoder.files", lambda package: tmp_path)
-    assert build_encoder(EncoderSettings(run="bundled")).image_size == (16, 16)
+@pytest.mark.parametrize("settings", [EncoderSettings(), EncoderSettings(run="bundled")])
+def test_the_encoder_in_the_package_is_taken_unless_another_is_named(monkeypatch, pretrained, settings):
+    monkeypatch.setattr("trilineage.models.backbones.bundled.files", lambda package: pretrained.path.parent)
+    encoder = build_encoder(settings)
+    assert (encoder.spec.name, encoder.image_size) == ("cell_vit", (24, 24))
+
+
+def test_a_backbone_that_is_named_wins_over_the_encoder_in_the_package():
+    settings = EncoderSettings(backbone=BackboneSettings(name="small_vit", pool="cls"))
+    assert build_encoder(settings, 16).spec.name == "small_vit"

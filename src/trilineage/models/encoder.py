@@ -3,26 +3,26 @@
 import hashlib
 import logging
 from functools import cached_property
-from importlib.resources import as_file, files
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trilineage.core.artifacts import Run
 from trilineage.core.config import Settings
-from trilineage.core.errors import ArtifactError, ConfigError
+from trilineage.core.errors import ConfigError
 from trilineage.data.tokens.source import Keep, TokenSource, TokenType
 from trilineage.models.backbones.anatomy import measured_shape
 from trilineage.models.backbones.backbone import Backbone
 from trilineage.models.backbones.build import build_backbone
+from trilineage.models.backbones.bundled import BUNDLED, ENCODER_KIND, ENCODER_WEIGHTS, bundled_run
 from trilineage.models.backbones.freezing import freeze
 from trilineage.models.backbones.spec import BackboneSettings, BackboneSpec
 from trilineage.models.classifier_file import load_image_classifier
+from trilineage.models.encoder_file import read_encoder
 from trilineage.models.features import memory_format
 
-BUNDLED = "bundled"
-"""Name of the encoder that ships with the package, as `encoder.run`."""
 UNTRAINED_SEED = 0
 """Draws the weights of a network that was given none."""
 
@@ -32,12 +32,13 @@ logger = logging.getLogger(__name__)
 class EncoderSettings(Settings):
     """Whose tokens are taken, where, and which of them."""
 
-    backbone: BackboneSettings = BackboneSettings(name="dinobloom-b", weights="hub", trained_blocks=0)
-    """The network, if no Run is given; it is never trained. One without weights (`none`) is drawn at random, but always
-    the same: a control that has learned nothing."""
+    backbone: BackboneSettings = BackboneSettings(name="auto", trained_blocks=0)
+    """The network, if no Run is given; it is never trained. Unless one is named, it is the encoder that ships with the
+    package. One that is named and has no weights (`none`) is drawn at random, but always the same: a control that has
+    learned nothing."""
     run: str = ""
-    """Folder of an images Run whose backbone is taken with its name, pool, image size and weights; `bundled`: the
-    encoder that ships with the package. Empty: `backbone`."""
+    """Folder of a Run of `images fit` or `images pretrain` whose network is taken with its name, pool, image size and
+    weights; `bundled`: the encoder that ships with the package. Empty: `backbone`."""
     weights_name: str = ""
     """Which weights of that Run, as in `weights/NAME.safetensors`; empty: those that predict."""
     block: int = -2
@@ -194,7 +195,9 @@ def build_encoder(settings: EncoderSettings, image_size: int | tuple[int, int] |
         If the weights or the Run cannot be had, or there is no bundled encoder.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    backbone = _backbone_of_run(settings, size) if settings.run else _backbone_by_name(settings, size)
+    is_unnamed = settings.backbone.name == "auto" and settings.backbone.weights == "none"
+    whose = settings.run or (BUNDLED if is_unnamed else "")
+    backbone = _backbone_of_run(settings, whose, size) if whose else _backbone_by_name(settings, size)
     dtype: TokenType = "float16" if settings.dtype == "auto" else settings.dtype
     return TokenEncoder(backbone, settings.block, keep=settings.keep, dtype=dtype)
 
@@ -211,37 +214,24 @@ def _backbone_by_name(settings: EncoderSettings, size: tuple[int, int] | None) -
         return build_backbone(asked, size)
 
 
-def _backbone_of_run(settings: EncoderSettings, size: tuple[int, int] | None) -> Backbone:
-    """Return the (first) backbone of the classifier of an images Run."""
-    if settings.run == BUNDLED:
-        backbone = _bundled_backbone(settings)
+def _backbone_of_run(settings: EncoderSettings, whose: str, size: tuple[int, int] | None) -> Backbone:
+    """Return the encoder of a pretraining, or the (first) backbone of the classifier of an images Run."""
+    if whose == BUNDLED:
+        with bundled_run() as run:
+            backbone = read_encoder(run, settings.weights_name or ENCODER_WEIGHTS)
+    elif (run := Run.open(whose)).kind == ENCODER_KIND:
+        backbone = read_encoder(run, settings.weights_name or ENCODER_WEIGHTS)
     else:
-        classifier, _ = load_image_classifier(settings.run, settings.weights_name or None)
-        backbone = classifier.backbone
+        backbone = load_image_classifier(whose, settings.weights_name or None)[0].backbone
     own = backbone.spec.image_size
     if size is not None and size != own:
         raise ConfigError(
-            f"the encoder of {settings.run} takes images of another size",
+            f"the encoder of {whose} takes images of another size",
             seen=f"{size[0]} x {size[1]} pixels",
             allowed=f"{own[0]} x {own[1]}",
             remedy=f"set data.size={own[0] if own[0] == own[1] else list(own)}",
         )
     return backbone
-
-
-def _bundled_backbone(settings: EncoderSettings) -> Backbone:
-    """Return the backbone of the Run that ships with the package, if one does."""
-    folder = files("trilineage.models").joinpath("bundled_encoder")
-    if not folder.is_dir():
-        raise ArtifactError(
-            "this installation has no bundled encoder",
-            seen=f"run={BUNDLED}",
-            allowed="the folder of an images Run, or a backbone by name",
-            remedy="fit one with `trilineage images fit`, or set encoder.backbone.name and weights",
-        )
-    with as_file(folder) as path:
-        classifier, _ = load_image_classifier(path, settings.weights_name or None)
-    return classifier.backbone
 
 
 def _grid_and_width(backbone: Backbone, block: int) -> tuple[tuple[int, int], int]:

@@ -38,6 +38,7 @@ from trilineage.core.artifacts import Run
 from trilineage.data.splits import Split
 from trilineage.evaluation.hierarchy.patients import Decided
 from trilineage.explain.saliency.methods import SaliencySettings
+from trilineage.models.backbones.bundled import chosen_backbone
 from trilineage.pipelines._images.agree import agree_with_readers
 from trilineage.pipelines._images.attention import attend
 from trilineage.pipelines._images.compare import compare_variants
@@ -101,6 +102,8 @@ def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: boo
     Interrupted
         On SIGTERM or Ctrl-C, after a checkpoint was written.
     """
+    backbone = chosen_backbone(config.backbone, is_frozen=config.frozen)
+    config = config.replace(backbone=backbone)  # the Run names it, whatever ships with a later version
     material = gather(config)
     splits = split_patients(material, config)
     place = choose_place(config.seed, device)

@@ -11,6 +11,7 @@ from trilineage.core.registry import nearest_remedy
 from trilineage.models.backbones import dinobloom
 from trilineage.models.backbones.anatomy import Anatomy, anatomy, measured_shape
 from trilineage.models.backbones.backbone import Backbone
+from trilineage.models.backbones.bundled import chosen_backbone
 from trilineage.models.backbones.cells import CELL_PATCH, cell_vit
 from trilineage.models.backbones.freezing import freeze
 from trilineage.models.backbones.library import timm
@@ -47,6 +48,7 @@ def build_backbone(settings: BackboneSettings, image_size: int | tuple[int, int]
         If the weights cannot be had or belong to another architecture.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    settings = chosen_backbone(settings, is_frozen=settings.trained_blocks == 0)
     net, mean, std = _network(settings, size)
     if settings.weights not in ("none", "hub"):
         load_weights(net, read_weights(settings), name=settings.name)

@@ -15,10 +15,12 @@ class BackboneSettings(Settings):
 
     name: str = "small_vit"
     """A timm name (`vit_small_patch16_384`, `convnext_tiny.in12k_ft_in1k_384`, `vit_small_patch14_reg4_dinov2`,
-    `hf-hub:OWNER/MODEL`), `dinobloom-s`, `-b`, `-l` or `-g`, or one of ours: `small_vit`, `small_cnn`."""
+    `hf-hub:OWNER/MODEL`), `dinobloom-s`, `-b`, `-l` or `-g`, or one of ours: `cell_vit`, `small_vit`, `small_cnn`.
+    `auto`: that of the encoder in `weights`; without weights the bundled encoder where the backbone stays as it is, and
+    `small_vit` where it is trained."""
     weights: str = "none"
-    """`none`: drawn at random; `hub`: the published ones; a file (safetensors, or a `.pth` of plain tensors); or the
-    folder of another Run."""
+    """`none`: drawn at random; `hub`: the published ones; `bundled`: those that ship with the package; a file
+    (safetensors, or a `.pth` of plain tensors); or the folder of another Run."""
     weights_name: str = "model"
     """Which weights of that Run, as in `weights/NAME.safetensors`."""
     sha256: str = ""

@@ -16,6 +16,7 @@ from trilineage.core.errors import AlteredFileError, ArtifactError, UnsafeFileEr
 from trilineage.core.files import sha256_file
 from trilineage.core.weights import decode_weights, read_header
 from trilineage.models.backbones import dinobloom
+from trilineage.models.backbones.bundled import BUNDLED, bundled_run
 from trilineage.models.backbones.library import timm
 from trilineage.models.backbones.spec import BackboneSettings
 
@@ -52,18 +53,24 @@ def read_weights(settings: BackboneSettings) -> dict[str, Tensor]:
         If there is no such file or Run, or it is not sound.
     """
     path = Path(settings.weights)
+    if settings.weights == BUNDLED:
+        with bundled_run() as run:
+            return _of_run(run, settings.weights_name)
     if path.is_dir():
-        arrays = Run.open(path).read_weights(settings.weights_name)
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return _of_run(Run.open(path), settings.weights_name)
     if not path.is_file():
         raise ArtifactError(
             "there are no such weights",
             seen=settings.weights,
-            allowed="`none`, `hub`, a file of weights, or the folder of a Run",
+            allowed="`none`, `hub`, `bundled`, a file of weights, or the folder of a Run",
             remedy="check the path",
         )
     _require_digest(path, settings)
     return _read_torch(path) if path.suffix.lower() in _TORCH_SUFFIXES else _read_safetensors(path)
+
+
+def _of_run(run: Run, name: str) -> dict[str, Tensor]:
+    return {key: torch.from_numpy(array) for key, array in run.read_weights(name).items()}
 
 
 def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], *, name: str) -> None:

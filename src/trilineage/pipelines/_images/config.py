@@ -43,8 +43,8 @@ class Config(Settings):
     """How patients are divided; kind `column` without a column follows the official split of the data."""
     check_content: bool = True
     """Whether the same image on both sides of a split stops the run."""
-    backbone: BackboneSettings = BackboneSettings()
-    """The network that looks."""
+    backbone: BackboneSettings = BackboneSettings(name="auto")
+    """The network that looks; unless one is named, the bundled encoder if `frozen`, and else `small_vit`."""
     hierarchy: HierarchySettings = HierarchySettings()
     """The head, its variant and its losses."""
     frozen: bool = False

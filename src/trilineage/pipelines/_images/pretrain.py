@@ -19,7 +19,8 @@ from trilineage.data.images.open import open_images
 from trilineage.data.images.table import ImageTable
 from trilineage.data.splits import Split, check_leakage, split_table
 from trilineage.models.backbones.build import build_backbone
-from trilineage.models.encoder_file import RUN_KIND, write_encoder
+from trilineage.models.backbones.bundled import ENCODER_KIND
+from trilineage.models.encoder_file import write_encoder
 from trilineage.models.masked_autoencoder import MaskedAutoencoder
 from trilineage.pipelines._image_cohort import describe_images, image_facts
 from trilineage.pipelines._images.pretrain_config import PretrainConfig
@@ -167,7 +168,7 @@ def open_pretraining_run(
     """Make the Run, or go on with the one that is there."""
     return begin_run(
         out,
-        kind=RUN_KIND,
+        kind=ENCODER_KIND,
         config=config,
         seed=config.seed,
         command=f"trilineage images pretrain --data {config.data.path} --out {out}",
