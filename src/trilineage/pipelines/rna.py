@@ -18,6 +18,7 @@ Read from top to bottom. The modules it uses, in the order of the work:
     core.artifacts                      the Run
     _rna.store                          what is written to the Run, and read back
     _rna.predict, _rna.transfer, _rna.explain, _rna.study   what is done with it
+    _rna.annotated                      the same on AnnData objects
 
 References
 ----------
@@ -32,12 +33,15 @@ from typing import Any
 
 from trilineage.core.artifacts import Run
 from trilineage.core.records import Prediction
+from trilineage.data.expression.annotate import AnnData
+from trilineage.data.expression.open import from_anndata
 from trilineage.data.splits import Split
 from trilineage.evaluation.intervals import pool_predictions
+from trilineage.pipelines._rna.annotated import annotated_config, predict_annotated, run_folder, write_back
 from trilineage.pipelines._rna.config import Config
 from trilineage.pipelines._rna.explain import Reference, explain_run
 from trilineage.pipelines._rna.fold import Fold, fit_fold, whole_split
-from trilineage.pipelines._rna.material import Material, gather, split_patients
+from trilineage.pipelines._rna.material import Material, gather, gather_from, split_patients
 from trilineage.pipelines._rna.predict import Diagnosis, predict_file
 from trilineage.pipelines._rna.scores import Results, baseline_predictions, null_scores, score_subjects
 from trilineage.pipelines._rna.selection import select_options
@@ -47,7 +51,17 @@ from trilineage.pipelines._rna.transfer import transfer_run
 from trilineage.pipelines._runs import finish_run, fit_splits, is_done
 from trilineage.training.place import Place, choose_place
 
-__all__ = ["Config", "Diagnosis", "explain", "fit", "predict", "study", "transfer"]
+__all__ = [
+    "Config",
+    "Diagnosis",
+    "explain",
+    "fit",
+    "fit_adata",
+    "predict",
+    "predict_adata",
+    "study",
+    "transfer",
+]
 
 
 def fit(
@@ -80,16 +94,74 @@ def fit(
     Interrupted
         On SIGTERM or Ctrl-C, after a checkpoint was written.
     """
-    material = gather(config)
+    return _fit_material(
+        gather(config), config, Path(out), device=device, overwrite=overwrite, baselines=baselines
+    )
+
+
+def _fit_material(
+    material: Material, config: Config, out: Path, *, device: str, overwrite: bool, baselines: bool
+) -> Run:
+    """Fit on what was gathered."""
     splits = split_patients(material, config)
     place = choose_place(config.seed, device)
-    run = open_run(config, material, Path(out), place=place, overwrite=overwrite)
+    run = open_run(config, material, out, place=place, overwrite=overwrite)
     if is_done(run):
         return run
     place, whole = place.of_run(run), partial(whole_split, material, config)
     folds = fit_splits(splits, place, partial(_fit_split, run, material, config), whole=whole)
     predictions, results = _score(material, folds, config, place, baselines=baselines)
     return finish_run(run, place, lambda: write_results(run, material, folds, predictions, results))
+
+
+def fit_adata(
+    adata: AnnData,
+    *,
+    label_key: str,
+    patient_key: str | None = None,
+    out: Path | str | None = None,
+    config: Config | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> Run:
+    """Learn to diagnose from an AnnData, score the result on patients held out, and write both into the AnnData.
+
+    The AnnData is changed in place; pass `adata.copy()` to keep it as it is. Its matrix is only read. What is written:
+
+    - `obsm["X_trilineage"]`: latent of every sample, of the model that is kept;
+    - `obs["trilineage_part"]`: the part each sample played; `test` where it was held out;
+    - `obs["trilineage_prediction"]`, `obsm["trilineage_probabilities"]`: class called and calibrated probabilities of
+      samples that were held out, in the order of `uns["trilineage"]["classes"]`; missing (NaN) for all others, of which
+      the model has seen the answer;
+    - `uns["trilineage"]`: scores with intervals as a table, the split, path and configuration of the Run, version.
+
+    Parameters
+    ----------
+    adata
+        Samples x genes, in memory or backed.
+    label_key
+        Column of `obs` with the diagnosis.
+    patient_key
+        Column of `obs` with the patient; None: guessed from the names of the columns there are, and said.
+    out
+        Folder of the Run; None: a new folder among the temporary files, which stays until somebody removes it.
+    config
+        All other options; the defaults unless given. It names no file.
+    device, overwrite
+        As in `fit`.
+
+    Raises
+    ------
+    DataError, LeakageError, ConfigError, ArtifactError, Interrupted
+        As `fit`; the AnnData is then unchanged.
+    """
+    keys = {"label_key": label_key, "patient_key": patient_key}
+    settings = annotated_config(config or Config(), keys)
+    expression = from_anndata(adata, settings.data)
+    material, folder = gather_from(expression, settings), run_folder(out)
+    run = _fit_material(material, settings, folder, device=device, overwrite=overwrite, baselines=True)
+    write_back(adata, run, expression, device)
+    return run
 
 
 def _fit_split(run: Run, material: Material, config: Config, split: Split, place: Place) -> Fold:
@@ -157,6 +229,37 @@ def predict(
         device=device,
         options=options or {},
     )
+
+
+def predict_adata(
+    run: Run | Path | str,
+    adata: AnnData,
+    *,
+    min_gene_share: float | None = None,
+    device: str = "auto",
+    options: Mapping[str, Any] | None = None,
+) -> Diagnosis:
+    """Diagnose the samples of an AnnData and write the result into it, in place (pass `adata.copy()` to keep it).
+
+    Written are `obs["trilineage_prediction"]` and `obs["trilineage_probability"]` (of the class called),
+    `obsm["X_trilineage"]`, `obsm["trilineage_probabilities"]`, and in `uns["trilineage"]` the classes, a table of
+    patients, the report on the genes, path and configuration of the Run, and the version.
+
+    Parameters
+    ----------
+    run, min_gene_share, device
+        As in `predict`.
+    adata
+        Samples x genes, in memory or backed; genes are aligned to the model's.
+    options
+        How to read it, as fields of `ExpressionSettings` (`layer`, `patient_key`, `state`, ...).
+
+    Raises
+    ------
+    GeneAlignmentError
+        Too few genes in common.
+    """
+    return predict_annotated(run, adata, min_gene_share=min_gene_share, device=device, options=options or {})
 
 
 def transfer(

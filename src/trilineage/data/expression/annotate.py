@@ -1,6 +1,7 @@
-"""Write results beside the data: a copy of the input as h5ad with new columns, embeddings and notes."""
+"""Write results beside the data: into a copy of the input as h5ad, or into an AnnData that is open."""
 
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import anndata
 import h5py
 import numpy as np
 import pandas as pd
+from anndata import AnnData as AnnData  # for those who may not import anndata
 from jaxtyping import Float
 
 from trilineage.core.files import atomic_path
@@ -46,6 +48,21 @@ def write_annotated(expression: Expression, source: Path, out: Path, annotations
             _write_opened(expression, temporary)
         with h5py.File(temporary, "r+") as file:
             _add(file, annotations)
+
+
+def annotate(adata: AnnData, annotations: Annotations) -> None:
+    """Write annotations into an open AnnData, in memory also where its matrix lies on disk; older ones are replaced.
+
+    A view becomes an AnnData of its own, as with every change to a view.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", anndata.ImplicitModificationWarning)
+        for name, values in annotations.obs.items():
+            adata.obs[name] = values
+        for name, array in annotations.obsm.items():
+            adata.obsm[name] = array
+        for name, value in annotations.uns.items():
+            adata.uns[name] = value
 
 
 def _is_anndata(path: Path) -> bool:

@@ -147,6 +147,11 @@ def open_hdf5_node(path: Path) -> HDF5Node:
         return HDF5Node(h5py.File(path, "r", locking=False), _Guard(path))
 
 
+def node_of(item: h5py.Group | h5py.Dataset) -> HDF5Node:
+    """Return a group or dataset of a file that somebody else has opened, and closes."""
+    return HDF5Node(item, _Guard(Path(item.file.filename)))
+
+
 def close_hdf5(node: HDF5Node) -> None:
     """Close the file a node belongs to."""
     node._guard.close()

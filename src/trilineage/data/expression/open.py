@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from trilineage.core.errors import ConfigError, FormatError
+from trilineage.core.errors import ColumnError, ConfigError, FormatError
 from trilineage.core.files import sha256_file
-from trilineage.data.expression.anndata_file import RawTable, read_anndata_node
+from trilineage.data.expression.anndata_file import RawTable, read_anndata_node, read_matrix
 from trilineage.data.expression.columns import ColumnMap
 from trilineage.data.expression.compact import compact_rows, require_counts
 from trilineage.data.expression.dataset import Expression, RowStore, View
 from trilineage.data.expression.disk import DiskRows
 from trilineage.data.expression.genes import GeneTable, gene_table, merge_duplicates
-from trilineage.data.expression.hdf5 import HDF5Node, close_hdf5, open_hdf5_node
+from trilineage.data.expression.hdf5 import HDF5Node, close_hdf5, node_of, open_hdf5_node
 from trilineage.data.expression.keys import choose_keys
 from trilineage.data.expression.matrices import CsrMatrix, DenseMatrix, Matrix, csr_from_columns, sample_rows
 from trilineage.data.expression.options import ExpressionSettings
@@ -31,6 +31,9 @@ from trilineage.data.expression.tenx import is_tenx_node, read_tenx_folder, read
 from trilineage.data.expression.zarr_file import open_zarr
 
 __all__ = ["Expression", "ExpressionSettings", "from_anndata", "open_expression"]
+
+OWN_COLUMNS = "trilineage_"
+"""How the names of the columns begin that we write into a sample table."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,27 +76,53 @@ def open_expression(settings: ExpressionSettings) -> Expression:
 
 
 def from_anndata(adata: anndata.AnnData, settings: ExpressionSettings | None = None) -> Expression:
-    """Take expression data that are already in memory.
+    """Take expression data that are already open.
 
     Parameters
     ----------
     adata
-        Samples x genes; the matrix is copied into the compact form.
+        Samples x genes. The matrix is copied into the compact form; that of a backed AnnData stays on disk where
+        `settings.backed` says so, as that of a file does. Columns of ours (`trilineage_...`) are no data.
     settings
-        As for files; paths and `backed` are ignored.
+        As for files; paths are ignored.
+
+    Raises
+    ------
+    ColumnError
+        If the layer does not exist; those there are are named.
+    FormatError, MatrixError
+        As `open_expression`.
     """
-    settings = (settings or ExpressionSettings()).replace(backed="no")
-    source = adata.raw if settings.layer == "raw" and adata.raw is not None else adata
-    name = (settings.layer or "").removeprefix("layers/")
-    values = adata.layers[name] if settings.layer not in (None, "X", "raw") else source.X
-    obs = adata.obs.copy()
-    table = RawTable(_in_memory(values), obs, source.var)
+    settings = settings or ExpressionSettings()
+    matrix, var, is_on_disk = _chosen_matrix(adata, settings.layer)
+    theirs = [name for name in adata.obs.columns if not str(name).startswith(OWN_COLUMNS)]
+    table = RawTable(matrix, adata.obs[theirs].copy(), var)
 
     @cache
     def fingerprint() -> str:
         return _content_digest(table)
 
-    return _assemble(table, settings, fingerprint=fingerprint, close=_nothing_to_close)
+    where = settings if is_on_disk else settings.replace(backed="no")
+    return _assemble(table, where, fingerprint=fingerprint, close=_nothing_to_close)
+
+
+def _chosen_matrix(adata: anndata.AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame, bool]:
+    """Return the matrix that a layer names, the genes of its columns, and whether it lies on disk."""
+    if adata.isbacked and (adata.is_view or layer == "raw"):
+        adata = adata.to_memory()
+    if layer == "raw" and adata.raw is not None:
+        return _in_memory(adata.raw.X), adata.raw.var, False
+    if layer not in (None, "X", "raw"):
+        name = str(layer).removeprefix("layers/")
+        if name not in adata.layers:
+            known = ", ".join([*adata.layers, "X", "raw"])
+            raise ColumnError(
+                f"there is no layer '{name}'", seen=layer, allowed=known, remedy="name one of these"
+            )
+        return _in_memory(adata.layers[name]), adata.var, False
+    if not adata.isbacked:
+        return _in_memory(adata.X), adata.var, False
+    return read_matrix(node_of(adata.file["X"]), "X"), adata.var, True
 
 
 def _read(path: Path, node: HDF5Node | None, settings: ExpressionSettings) -> RawTable:

@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Float32
 
 from trilineage.core.artifacts import Run
+from trilineage.core.provenance import package_version
 from trilineage.core.records import Prediction
 from trilineage.data.expression.annotate import Annotations, write_annotated
 from trilineage.data.expression.genes import GeneAlignment
@@ -52,9 +53,22 @@ def predict_file(
     options: Mapping[str, Any],
 ) -> Diagnosis:
     """Diagnose every sample of a file; see `trilineage.rna.predict`."""
+    run, stored = open_stored(run, device)
+    expression = open_expression(reading_options(stored.config, {"path": str(data), **options}))
+    result = diagnose(stored, expression, min_gene_share)
+    if out is not None:
+        write_annotated(expression, data, out, annotations_of(result, run))
+    return result
+
+
+def open_stored(run: Run | Path | str, device: str) -> tuple[Run, Stored]:
+    """Open a finished Run and the diagnoser in it."""
     run = run if isinstance(run, Run) else Run.open(run, kind=KIND)
-    stored = read_diagnoser(run, prediction_weights(run), device=choose_device(device))
-    expression = open_expression(reading_options(stored.config, data, options))
+    return run, read_diagnoser(run, prediction_weights(run), device=choose_device(device))
+
+
+def diagnose(stored: Stored, expression: Expression, min_gene_share: float | None) -> Diagnosis:
+    """Diagnose every sample of opened data."""
     aligned, alignment = align_to(stored, expression, min_gene_share)
     rows = np.arange(expression.n_obs)
     latent = encode(stored.diagnoser.encoder, aligned, rows, missing=alignment.missing)
@@ -65,16 +79,12 @@ def predict_file(
         classes=stored.classes,
         probabilities=apply_temperature(logits, float(stored.diagnoser.temperature)),
     )
-    result = Diagnosis(prediction, latent, alignment.report(), patient_table(prediction))
-    if out is not None:
-        write_annotated(expression, data, out, annotations_of(result, run))
-    return result
+    return Diagnosis(prediction, latent, alignment.report(), patient_table(prediction))
 
 
-def reading_options(config: Config, data: Path, options: Mapping[str, Any]) -> ExpressionSettings:
-    """Read the new file as the training file was normalised, with its own columns guessed anew."""
-    values = {"target_sum": config.data.target_sum, "path": str(data), **options}
-    return ExpressionSettings.load(None, values)
+def reading_options(config: Config, options: Mapping[str, Any]) -> ExpressionSettings:
+    """Read new data as the training data were normalised, with their own columns guessed anew."""
+    return ExpressionSettings.load(None, {"target_sum": config.data.target_sum, **options})
 
 
 def align_to(
@@ -98,7 +108,7 @@ def annotations_of(result: Diagnosis, run: Run) -> Annotations:
     called = prediction.probabilities.argmax(axis=1)
     return Annotations(
         obs={
-            "trilineage_class": pd.Categorical(classes[called], categories=list(prediction.classes)),
+            "trilineage_prediction": pd.Categorical(classes[called], categories=list(prediction.classes)),
             "trilineage_probability": prediction.probabilities.max(axis=1),
         },
         obsm={"X_trilineage": result.latent, "trilineage_probabilities": prediction.probabilities},
@@ -107,11 +117,20 @@ def annotations_of(result: Diagnosis, run: Run) -> Annotations:
                 "classes": classes,
                 "patients": pd.DataFrame(result.patients),
                 "alignment": _plain(result.alignment),
-                "run_config_sha256": run.manifest["config_sha256"],
-                "notice": "Research use only. Not a medical device.",
+                **origin_of(run),
             }
         },
     )
+
+
+def origin_of(run: Run) -> dict[str, Any]:
+    """Return where annotations come from, as h5ad can hold it."""
+    return {
+        "run": str(run.path.resolve()),
+        "run_config_sha256": run.manifest["config_sha256"],
+        "version": package_version(),
+        "notice": "Research use only. Not a medical device.",
+    }
 
 
 def _patients(expression: Expression) -> np.ndarray:
