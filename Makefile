@@ -1,6 +1,7 @@
 # Everything a person or a machine runs here. Each target sets up what it needs.
 #   make demo    simulated blood to a report          make test    the tests
 #   make check   all that must hold before a commit   make bench   speed and memory tables
+#   make fuzz    10,000 damaged files per reader    make soak    100 kills per trainer
 #   make tree    what every file is about             make where RECIPE=rna   the files a recipe uses, in order
 #   make docs    the pages written from code and results    make site    the documentation as a website, docs/_build/html
 #   make format  what `make check` would complain about first
@@ -14,9 +15,9 @@ STAMP := $(VENV)/.installed
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 TWO_PROCESSES := -n 2 --dist loadfile
 
-.PHONY: help setup demo test check format docs site bench tree where clean
+.PHONY: fuzz soak help setup demo test check format docs site bench tree where clean
 help:
-	@sed -n '2,6s/^# //p' Makefile
+	@sed -n '2,7s/^# //p' Makefile
 
 # ---- set-up: once, and again when the requirements change ----------------------------------------------------------
 
@@ -65,6 +66,12 @@ site: $(STAMP)
 	  $(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html in a browser."
+
+fuzz: $(STAMP)
+	$(ONE_THREAD) $(BIN)/python tests/fuzz/campaign.py --mutants 10000
+
+soak: $(STAMP)
+	$(ONE_THREAD) $(BIN)/python tests/soak/kills.py --kills 100
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py $(ONLY)
