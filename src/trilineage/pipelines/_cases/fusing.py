@@ -11,17 +11,9 @@ from trilineage.core.seeding import derive_seed
 from trilineage.data.cohort import shown
 from trilineage.data.taxonomy import Taxonomy, load_taxonomy
 from trilineage.evaluation.calibration import fit_temperature
-from trilineage.evaluation.fusion import (
-    Aligned,
-    Evidence,
-    Pool,
-    align,
-    cross_fit,
-    fit_pool,
-    spread,
-    weight_intervals,
-)
+from trilineage.evaluation.fusion import Aligned, Evidence, align, spread
 from trilineage.evaluation.hierarchy.conformal import Conformal, fit_conformal
+from trilineage.evaluation.opinion_pool import Pool, cross_fit, fit_pool, weight_intervals
 from trilineage.pipelines._cases.config import Config
 from trilineage.pipelines._cases.evidence import (
     Lineage,

@@ -9,11 +9,11 @@ import numpy as np
 
 from trilineage.core.artifacts import Run
 from trilineage.data.taxonomy import Taxonomy
-from trilineage.evaluation.fusion import Pool
 from trilineage.evaluation.hierarchy.conformal import Conformal, conformal_sets
 from trilineage.evaluation.hierarchy.decoding import decode
 from trilineage.evaluation.hierarchy.patients import Decided
 from trilineage.evaluation.hierarchy.tables import hierarchical_confusion
+from trilineage.evaluation.opinion_pool import Pool
 from trilineage.pipelines._cases.agreement import agreements
 from trilineage.pipelines._cases.config import Config
 from trilineage.pipelines._cases.evidence import Lineage, digests
