@@ -1,20 +1,22 @@
 """What the concepts recipe works on: images with patient, label and attributes, divided once by patient."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Shaped
+from torch import Tensor
 
-from trilineage.core.artifacts import Run
 from trilineage.core.errors import ColumnError, ConfigError
 from trilineage.data.cohort import Cohort, shown
+from trilineage.data.images.batches import ImageBatches
 from trilineage.data.images.open import open_images
 from trilineage.data.images.table import ImageTable
 from trilineage.data.splits import Split
 from trilineage.data.taxonomy import Taxonomy, load_taxonomy
+from trilineage.models.encoder_origin import is_learned
 from trilineage.pipelines._concepts.config import Config
 from trilineage.pipelines._image_cohort import describe_images, split_images
 
@@ -98,19 +100,9 @@ def gather(config: Config) -> Material:
 
 
 def _seen_before(cohort: Cohort, split: Split, config: Config) -> str:
-    """Say how many held-out images the encoder was trained on, where it comes from a Run on images of these names."""
-    path = Path(config.encoder.run)
-    if not config.encoder.run or not (path / "run.json").is_file():
-        return ""
-    run = Run.open(path)
-    if not run.has("split.csv"):
-        return ""
-    table = run.read_table("split.csv")
-    is_whole = len(set(table["fold"])) > 1  # after a cross-validation the weights are those of everyone
-    rows = zip(table["sample"], table["part"], strict=True)
-    learned = {Path(name).name for name, part in rows if is_whole or part in ("train", "valid")}
-    test = [Path(name).name for name in cohort.samples[split.positions("test")].tolist()]
-    n_seen = sum(name in learned for name in test)
+    """Say how many held-out images the encoder was trained on, where it is known by their names."""
+    test = cohort.samples[split.positions("test")].tolist()
+    n_seen = int(is_learned(config.encoder, test).sum())
     if not n_seen:
         return ""
     return f"the encoder was trained on {n_seen:,} of the {len(test):,} held-out images: their scores are too good"
@@ -168,3 +160,9 @@ def describe_material(material: Material) -> dict[str, Any]:
         "attributes": names,
         "notes": list(material.notes),
     }
+
+
+def loader_of(material: Material) -> Callable[[np.ndarray], Tensor]:
+    """Return the way from positions of images to their pixels."""
+    batches = ImageBatches(material.table, workers=1)
+    return lambda positions: batches.take(positions).pixels

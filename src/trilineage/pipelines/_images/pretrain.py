@@ -21,6 +21,7 @@ from trilineage.data.splits import Split, check_leakage, split_table
 from trilineage.models.backbones.build import build_backbone
 from trilineage.models.backbones.bundled import ENCODER_KIND
 from trilineage.models.encoder_file import write_encoder
+from trilineage.models.encoder_origin import write_learned
 from trilineage.models.masked_autoencoder import MaskedAutoencoder
 from trilineage.pipelines._image_cohort import describe_images, image_facts
 from trilineage.pipelines._images.pretrain_config import PretrainConfig
@@ -184,6 +185,7 @@ def write_pretraining(
     """Write the encoder (half precision), the split, the course of the training and what the images were."""
     write_encoder(run, model.backbone, config.backbone, config.data)
     run.write_json("history.json", {"encoder": history.to_dict()})
+    write_learned(run, learned.table.names[learned.split.positions("train")].tolist())
     run.write_table("split.csv", split_table(learned.cohort, (learned.split,)))
     facts = describe_images(learned.table, learned.cohort)
     counts = {part: int((learned.split.parts == part).sum()) for part in ("train", "valid", "unused", "test")}
