@@ -82,6 +82,9 @@ def explain(
     ] = None,
     nuclei: Annotated[Path | None, typer.Option(help="Folder of masks of the nuclei.")] = None,
     boxes: Annotated[Path | None, typer.Option(help="CSV of boxes, or folder of PASCAL VOC files.")] = None,
+    per_patient: Annotated[
+        int, typer.Option(min=0, help="Concepts to draw of each test patient: those that stand out most.")
+    ] = 0,
     device: options.Device = "auto",
     threads: options.Threads = None,
 ) -> None:
@@ -91,10 +94,8 @@ def explain(
     from trilineage.pipelines import concepts
 
     regions = concepts.Regions(cells=masks, nuclei=nuclei, boxes=boxes)
-    found = concepts.explain(
-        run, n_concepts=n_concepts, names=names, classifier=classifier, regions=regions, device=device
-    )
-    show_atlas(found)
+    known = {"names": names, "classifier": classifier, "regions": regions, "per_patient": per_patient}
+    show_atlas(concepts.explain(run, n_concepts=n_concepts, device=device, **known))
 
 
 @app.command()

@@ -142,6 +142,7 @@ def explain(
     names: Path | None = None,
     classifier: Path | None = None,
     regions: Regions | None = None,
+    per_patient: int = 0,
     device: str = "auto",
 ) -> Run:
     """Describe and draw the concepts of a Run: a card each, with the images that show it.
@@ -159,6 +160,9 @@ def explain(
         Run of `images fit` on the same network, whose decisions are followed back to latents.
     regions
         Masks or boxes of the cells.
+    per_patient
+        Concepts whose cells are drawn for each test patient, those that stand out most; above 0 also writes
+        `explain/patients.json`, each test patient beside the training patients.
 
     Raises
     ------
@@ -175,6 +179,7 @@ def explain(
         names=names,
         classifier=classifier,
         regions=regions or Regions(),
+        per_patient=per_patient,
         device=device,
     )
 

@@ -83,7 +83,14 @@ def nearest_patients(
     )
 
 
-def standing(patients: Barcodes, row: int, reference: Barcodes, *, n: int = 20) -> Standing:
+def standing(
+    patients: Barcodes,
+    row: int,
+    reference: Barcodes,
+    *,
+    n: int = 20,
+    among: Int[np.ndarray, " latent"] | None = None,
+) -> Standing:
     """Compare one patient's barcode with the reference, latent by latent, and return the farthest of them.
 
     A reference patient of the same name is left out. The deviation is floored by the smallest spread that a tenth of
@@ -97,6 +104,8 @@ def standing(patients: Barcodes, row: int, reference: Barcodes, *, n: int = 20) 
         The reference cohort.
     n
         How many latents.
+    among
+        Latents to look at; None for all.
 
     Raises
     ------
@@ -120,6 +129,7 @@ def standing(patients: Barcodes, row: int, reference: Barcodes, *, n: int = 20) 
     values = sp.csc_array(reference.values[others])
     own = patients.values[[row]].toarray()[0]
     latents = np.flatnonzero((np.diff(values.indptr) > 0) | (own > 0))
+    latents = latents if among is None else np.intersect1d(latents, among)
     own, beside = own[latents].astype(np.float64), values[:, latents].toarray().astype(np.float64)
     logs = np.log1p(beside)
     spread = np.maximum(logs.std(axis=0, ddof=1), np.log(2.0) * np.sqrt(0.1 * 0.9))

@@ -1,16 +1,13 @@
 """The atlas of a Run: which latents get a card, where they lie on the cell, what they are called, what they decide."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int
-from torch import Tensor
 
 from trilineage.core.artifacts import Run
-from trilineage.data.images.batches import ImageBatches
 from trilineage.evaluation.concepts.association import AssociationTable
 from trilineage.evaluation.concepts.focus import Focus
 from trilineage.evaluation.concepts.naming import (
@@ -43,7 +40,8 @@ from trilineage.models.sae.model import SparseAutoencoder
 from trilineage.pipelines._concepts.coding import MODEL, make_controls
 from trilineage.pipelines._concepts.config import Config
 from trilineage.pipelines._concepts.focusing import focus_rows, images_with_regions, locate
-from trilineage.pipelines._concepts.material import Material, gather
+from trilineage.pipelines._concepts.held_out_pages import write_held_out_patients
+from trilineage.pipelines._concepts.material import Material, gather, loader_of
 from trilineage.pipelines._concepts.pathways import write_pathways
 from trilineage.pipelines._concepts.store import KIND, read_dictionary, read_encoder
 from trilineage.pipelines._concepts.verdicts import CONCEPTS
@@ -93,6 +91,7 @@ def explain_run(
     names: Path | None,
     classifier: Path | None,
     regions: Regions,
+    per_patient: int = 0,
     device: str,
 ) -> Run:
     """See `trilineage.concepts.explain`."""
@@ -108,6 +107,8 @@ def explain_run(
     found = _located(opened, material, encoder, member, regions, config)
     _write_cards(opened, known, material, latents, named, found, (encoder, member, config))
     opened.write_text(NAMES, names_csv(named))
+    if per_patient:
+        write_held_out_patients(opened, material, (encoder, member, config), latents, n_pictured=per_patient)
     if classifier is not None:
         write_pathways(opened, material, (encoder, member, config), classifier)
     return opened
@@ -239,9 +240,3 @@ def _material(
         tests=tests,
         names=named,
     )
-
-
-def loader_of(material: Material) -> Callable[[np.ndarray], Tensor]:
-    """Return the way from positions of images to their pixels."""
-    batches = ImageBatches(material.table, workers=1)
-    return lambda positions: batches.take(positions).pixels

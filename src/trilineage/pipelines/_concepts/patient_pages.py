@@ -46,7 +46,30 @@ class Predicted(NamedTuple):
     """What the classifier calls each; empty where there is none."""
 
 
-def describe_patients(run: Run, found: Predicted, reference: Barcodes, out: Path) -> dict[str, Any]:
+class _Asked(NamedTuple):
+    """What the description of a patient needs."""
+
+    found: Predicted
+    """The patients."""
+    reference: Barcodes
+    """Barcodes they are held against."""
+    out: Path
+    """Where pictures go."""
+    among: Int[np.ndarray, " latent"] | None
+    """Latents that may stand out; None for all."""
+    n_pictured: int
+    """Latents whose cells are drawn."""
+
+
+def describe_patients(
+    run: Run,
+    found: Predicted,
+    reference: Barcodes,
+    out: Path,
+    *,
+    among: Int[np.ndarray, " latent"] | None = None,
+    n_pictured: int = N_PICTURED,
+) -> dict[str, Any]:
     """Return what the pages are made of, and draw the cells that show what stands out.
 
     Parameters
@@ -59,9 +82,14 @@ def describe_patients(run: Run, found: Predicted, reference: Barcodes, out: Path
         Barcodes of the Run's cohort.
     out
         Folder of the prediction; pictures go to `pictures/` in it.
+    among
+        Latents among which is looked for what stands out; None for all.
+    n_pictured
+        Latents whose cells are drawn.
     """
     stripes = _stripes(reference)
-    rows = [_patient(row, found, reference, stripes, out) for row in range(len(found.barcodes))]
+    asked = _Asked(found, reference, out, among, n_pictured)
+    rows = [_patient(row, asked, stripes) for row in range(len(found.barcodes))]
     return {
         "kind": KIND,
         "version": VERSION,
@@ -80,10 +108,8 @@ def describe_patients(run: Run, found: Predicted, reference: Barcodes, out: Path
     }
 
 
-def _patient(
-    row: int, found: Predicted, reference: Barcodes, stripes: Mapping[str, Any] | None, out: Path
-) -> dict[str, Any]:
-    barcodes = found.barcodes
+def _patient(row: int, asked: _Asked, stripes: Mapping[str, Any] | None) -> dict[str, Any]:
+    found, barcodes = asked.found, asked.found.barcodes
     known: dict[str, Any] = {
         "patient": str(barcodes.names[row]),
         "n_images": int(barcodes.n_images[row]),
@@ -100,24 +126,24 @@ def _patient(
             if key.startswith("probability: ")
         }
     try:
-        known |= _beside(row, found, reference, out)
+        known |= _beside(row, asked)
     except CohortError as error:
         known["note"] = error.what
     return known
 
 
-def _beside(row: int, found: Predicted, reference: Barcodes, out: Path) -> dict[str, Any]:
+def _beside(row: int, asked: _Asked) -> dict[str, Any]:
     """Return the nearest reference patients, and the latents that are out of the common with their intervals."""
-    barcodes = found.barcodes
+    found, reference, barcodes = asked.found, asked.reference, asked.found.barcodes
     n = max(1, min(N_NEAREST, len(reference) - 1))
     near = nearest_patients(barcodes.subset(np.array([row])), reference, n=n)
-    stands = standing(barcodes, row, reference, n=N_STANDING)
-    own = np.flatnonzero(found.cohort.patient_codes[found.codes.positions] == row)
+    stands = standing(barcodes, row, reference, n=N_STANDING, among=asked.among)
+    own = np.flatnonzero(found.cohort.patients[found.codes.positions] == barcodes.names[row])
     codes = found.codes.subset(own)
     counts = codes.matrix("above", with_cls=barcodes.uses_cls)
     order = np.argsort(stands.latents)
     ends = cell_interval(counts, latents=stands.latents[order])
-    pictures = _pictures(row, codes, stands.latents[:N_PICTURED], found, out)
+    pictures = _pictures(row, codes, stands.latents[: asked.n_pictured], found, asked.out)
     shown = []
     for place, latent in enumerate(stands.latents.tolist()):
         at = int(np.searchsorted(ends.latents, latent))

@@ -45,6 +45,7 @@ from trilineage.pipelines._concepts.subtypes import (
     mark_diseases,
 )
 from trilineage.pipelines._concepts.testing import Examined, Parts, examine, judge, parts_of
+from trilineage.pipelines._concepts.unlike_training import write_unlike_training
 from trilineage.pipelines._concepts.verdicts import figures_of, target_rows, verdict, write_concepts
 from trilineage.training.place import Place
 
@@ -237,6 +238,7 @@ def _write_patients(
     }
     means, images = _means(fitted)
     note = classify_patients(run, own, {**means, **others}, images, options, place)
+    write_unlike_training(run, own, material.cohort, material.split)
     held_out = write_held_out(run, own, material.cohort, material.split, options)
     run.write_json("patients.json", {"note": note, "n_patients": len(own), "held_out": held_out})
     run.write_json(DISEASE_FILE, mark_diseases(own, options))
