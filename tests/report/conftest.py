@@ -216,6 +216,12 @@ def image_runs():
 
 
 @pytest.fixture(scope="session")
+def case_runs():
+    """Module that writes Runs of cases."""
+    return _beside("case_runs")
+
+
+@pytest.fixture(scope="session")
 def make_image_run(image_runs, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     """Write image Runs into a temporary folder."""
     return image_runs.ImageRunMaker(tmp_path_factory.mktemp("image-runs"))
