@@ -15,17 +15,19 @@ def cell_vit(image_size: tuple[int, int], *, pool: str, drop_path: float) -> nn.
     """Build a vision transformer of 2.9 million weights: convolutional stem, class token, width 192, 6 blocks.
 
     At 96 x 96 pixels its patches lie on a grid of 12 x 12. The stem (Xiao et al. 2021, arXiv 2106.14881, section 3) is
-    timm's `ConvStem` with a norm over all channels of one image in place of batch norm: what is computed for an image
-    does not depend on its neighbours in the batch.
+    timm's `ConvStem` with a norm over the channels of each place in place of batch norm: what is computed for an image
+    does not depend on its neighbours in the batch, nor one place on whether others are hidden. Mean-pooled, it has no
+    class token.
     """
     width = CELL_VIT["embed_dim"]
     stem = timm.models.vision_transformer_hybrid.ConvStem(
-        channels=(width // 4, width // 2, width), norm_layer=timm.layers.GroupNorm1, act_layer=nn.GELU
+        channels=(width // 4, width // 2, width), norm_layer=timm.layers.LayerNorm2d, act_layer=nn.GELU
     )
     return timm.models.vision_transformer.VisionTransformer(
         img_size=image_size,
         patch_size=1,  # of the map that the stem leaves
         num_classes=0,
+        class_token=pool != "mean",
         global_pool="avg" if pool == "mean" else "token",
         fc_norm=False,
         embed_layer=partial(timm.layers.HybridEmbed, backbone=stem, proj=False),
