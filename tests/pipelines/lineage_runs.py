@@ -23,7 +23,9 @@ def cohort(classes=LEAVES, parts=PARTS):
     return [(f"p{number:03d}", label, part) for number, (label, part) in enumerate(rows)]
 
 
-def write_run(folder, kind, patients, *, classes=LEAVES, skill=2.0, seed=0, n_samples=3, config=None, finish=True):
+def write_run(
+    folder, kind, patients, *, classes=LEAVES, skill=2.0, seed=0, n_samples=3, config=None, finish=True
+):
     """Write a Run of a lineage that gives the true class a logit of `skill` above the others, with noise.
 
     `patients` are (name, label, part); a label that is no class gets noise only.

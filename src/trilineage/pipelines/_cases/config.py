@@ -19,9 +19,6 @@ class FusionSettings(Settings):
     prior: Literal["shares", "equal"] = "shares"
     """What is believed of a patient before anything is seen: the class shares of the training patients (half a patient
     added to each class), or the same for every class."""
-    patient: Literal["mean", "mean_log"] = "mean"
-    """How the cells and images of a patient become one opinion: the mean of their probabilities, or the normalised
-    geometric mean, which takes each for an independent witness."""
     floor: float = Field(default=FLOOR, gt=0, lt=0.1)
     """Probability to which smaller ones are raised, so that no lineage can veto a diagnosis on its own."""
     penalty: float = Field(default=1.0, gt=0)

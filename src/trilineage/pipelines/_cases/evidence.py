@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,8 @@ from trilineage.core.files import sha256_bytes
 from trilineage.core.records import Prediction
 from trilineage.data.cohort import shown
 from trilineage.data.taxonomy import Taxonomy
-from trilineage.evaluation.hierarchy.patients import SMALLEST
 from trilineage.evaluation.intervals import aggregate_patients
-from trilineage.pipelines._cases.config import Config, FusionSettings
+from trilineage.pipelines._cases.config import Config
 
 PARTS = {"valid": "validation", "test": "predictions"}
 """Name of the predictions of each part that is read."""
@@ -71,12 +70,12 @@ def read_lineages(config: Config) -> list[Lineage]:
             allowed="at least one folder of a finished Run",
             remedy="set rna, images or concepts",
         )
-    lineages = [read_lineage(name, path, config.fusion) for name, path in config.runs().items()]
+    lineages = [read_lineage(name, path) for name, path in config.runs().items()]
     _require_same_parts(lineages)
     return lineages
 
 
-def read_lineage(name: str, path: str, settings: FusionSettings) -> Lineage:
+def read_lineage(name: str, path: str) -> Lineage:
     """Read one Run; raises as `read_lineages`."""
     run = Run.open(Path(path), kind=name)
     _require_finished(run)
@@ -95,29 +94,17 @@ def read_lineage(name: str, path: str, settings: FusionSettings) -> Lineage:
     said, counts = {}, {}
     for part, file in PARTS.items():
         prediction = run.predictions(file)
-        said[part] = patient_opinions(prediction, settings)
+        said[part] = patient_opinions(prediction)
         counts |= _counted(prediction)
     classes = said["test"].classes
     rows = list(zip(split["patient"], split["part"], split["label"], strict=True))
     return Lineage(name, run, classes, _parts(run, rows), _labels(rows), said, counts, _is_balanced(run))
 
 
-def patient_opinions(prediction: Prediction, settings: FusionSettings) -> Prediction:
-    """Return one opinion per patient, sorted by name, by the rule of the settings."""
-    plain = Prediction(
-        prediction.samples,
-        prediction.patients,
-        prediction.classes,
-        prediction.probabilities.astype(np.float64),
-    )
-    if len(plain.samples) == 0:
-        return plain
-    if settings.patient == "mean":
-        return aggregate_patients(plain)
-    logs = np.log(np.maximum(plain.probabilities, SMALLEST))
-    joined = aggregate_patients(Prediction(plain.samples, plain.patients, plain.classes, logs))
-    p = np.exp(joined.probabilities - joined.probabilities.max(axis=1, keepdims=True))
-    return Prediction(joined.samples, joined.patients, joined.classes, p / p.sum(axis=1, keepdims=True))
+def patient_opinions(prediction: Prediction) -> Prediction:
+    """Return one opinion per patient, the mean over cells, samples or images, sorted by name; without labels."""
+    plain = replace(prediction, labels=None, probabilities=prediction.probabilities.astype(np.float64))
+    return aggregate_patients(plain) if len(plain.samples) else plain
 
 
 def shared_tree(taxonomy: Taxonomy, classes: Iterable[str], label_map: str) -> Taxonomy:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from trilineage.core.artifacts import Run
+from trilineage.data.barcodes.files import read_barcodes
 from trilineage.data.taxonomy import Taxonomy
 from trilineage.evaluation.hierarchy.conformal import Conformal, conformal_sets
 from trilineage.evaluation.hierarchy.decoding import decode
@@ -19,6 +20,7 @@ from trilineage.pipelines._cases.config import Config
 from trilineage.pipelines._cases.evidence import Lineage, digests
 from trilineage.pipelines._cases.fusing import Fused, Fusion
 from trilineage.pipelines._cases.hearing import Hearing, Opinions, Voice
+from trilineage.pipelines._cases.newcomers import CONCEPT_MODEL
 from trilineage.pipelines._cases.scores import Results
 
 KIND = "cases"
@@ -29,6 +31,8 @@ TAXONOMY, FUSION, EVIDENCE, PATIENTS, CASES = (
     "patients.csv",
     "cases.json",
 )
+HELD_OUT_MODEL = "held_out_model.npz"
+"""The classifier of the training patients in a Run of concepts."""
 _ARROW = " > "
 
 
@@ -65,6 +69,7 @@ def write_results(
     everyone = {part: np.ones(len(own.fused), dtype=bool) for part, own in parts.items()}
     run.write_predictions(fused.test.classes_of(tree, fused.test.fused, everyone["test"]))
     run.write_predictions(fused.valid.classes_of(tree, fused.valid.fused, everyone["valid"]), "validation")
+    _copy_concept_model(run, lineages)
     run.add_scores(results.scores)
     run.add_comparisons(results.comparisons)
     run.add_scores(results.sets, "conformal_scores.json")
@@ -90,6 +95,7 @@ def fusion_json(lineages: Sequence[Lineage], fused: Fused, config: Config) -> di
             {
                 "lineage": voice.lineage,
                 "run": str(lineage.run.path),
+                "config_sha256": lineage.run.manifest["config_sha256"],
                 "weight": float(pool.weights[place]),
                 "low": float(fused.intervals[place, 0]),
                 "high": float(fused.intervals[place, 1]),
@@ -102,6 +108,7 @@ def fusion_json(lineages: Sequence[Lineage], fused: Fused, config: Config) -> di
                 "is_balanced": lineage.is_balanced,
                 "n_valid": int(fused.valid.aligned.has[place].sum()),
                 "n_test": int(fused.test.aligned.has[place].sum()),
+                **_latents(lineage),
             }
         )
     return {
@@ -227,6 +234,21 @@ def case_index(table: dict[str, list[Any]], fused: Fused, rule: str) -> list[dic
             }
         )
     return cases
+
+
+def _copy_concept_model(run: Run, lineages: Sequence[Lineage]) -> None:
+    """Keep the classifier of barcodes by which new patients are heard as those were that the weights rest on."""
+    for lineage in lineages:
+        if lineage.run.has(HELD_OUT_MODEL):
+            run.write_bytes(CONCEPT_MODEL, lineage.run.read_bytes(HELD_OUT_MODEL))
+
+
+def _latents(lineage: Lineage) -> dict[str, str]:
+    """Return whose latents the barcodes of a lineage count, where it has barcodes."""
+    if not lineage.run.has(HELD_OUT_MODEL):
+        return {}
+    barcodes = read_barcodes(lineage.run.path / "barcodes.h5ad")
+    return {"encoder_key": barcodes.encoder_key, "dictionary_key": barcodes.dictionary_key}
 
 
 def _confusion(fused: Fused, config: Config) -> dict[str, Any]:

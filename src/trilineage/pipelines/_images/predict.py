@@ -65,6 +65,8 @@ class _Model:
     """What likeness to training is measured from."""
     device: torch.device
     """Where to compute."""
+    run_config: str
+    """SHA-256 of the configuration of the Run that it is from."""
 
 
 def predict_to_folder(
@@ -75,7 +77,8 @@ def predict_to_folder(
     name = prediction_weights(opened)
     chosen = choose_device(device)
     stored = read_model(opened, name, device=chosen)
-    model = _Model(stored, read_conformal(opened, name), read_novelty(opened, name), chosen)
+    own = opened.manifest["config_sha256"]
+    model = _Model(stored, read_conformal(opened, name), read_novelty(opened, name), chosen, own)
     table = open_images(reading_settings(stored.config.data, data, options))
     identity = sha256_bytes(
         f"{opened.manifest['files'][f'weights/{name}.safetensors']} {table.fingerprint}".encode()
@@ -231,6 +234,7 @@ def _about(
 ) -> dict[str, Any]:
     return {
         "disclaimer": "Research use only. Not a medical device.",
+        "run_config_sha256": model.run_config,
         "n_images": len(prediction.samples),
         "unreadable": [{"name": name, "reason": reason} for name, reason in unreadable],
         "taxonomy": model.stored.taxonomy.name,
