@@ -1,0 +1,164 @@
+"""Claims held against the simulator: parts as dealt, genes it changed, signs it planted, sets, unknown diagnoses."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from trilineage.core.artifacts import Run
+from trilineage.data.simulate.truth import Truth
+from trilineage.demo.claims import Claim
+
+N_GENES = 20
+"""Strongest genes of each diagnosis that are held against the simulator's."""
+LEAST_PRECISION = 0.5
+"""Share of them that must be right."""
+LEAST_AUROC = 0.7
+"""Held-out area from which a planted sign counts as found."""
+FAR = 90.0
+"""Percentile of the known patients beyond which a new patient counts as unlike training."""
+
+Percentiles = Mapping[str, Mapping[str, float]]
+"""For each lineage, how unlike training each new patient is: a percentile from 0 to 100."""
+
+
+def parts_claim(runs: Mapping[str, Run], patients: pd.DataFrame) -> Claim:
+    """Ask whether every patient plays the part in every Run that the simulator dealt.
+
+    Parameters
+    ----------
+    patients
+        Columns patient and part.
+    """
+    dealt = dict(zip(patients["patient"].astype(str), patients["part"].astype(str), strict=True))
+    wrong: set[str] = set()
+    for run in runs.values():
+        table = run.read_table("split.csv")
+        wrong |= {
+            name
+            for name, part in zip(table["patient"], table["part"], strict=True)
+            if part not in ("unused", dealt[name])
+        }
+    return Claim(
+        "all.parts",
+        "No patient who trains in one lineage is tested in another",
+        f"{len(wrong)} patients in another part than dealt",
+        f"{len(dealt)} patients, each in one part",
+        not wrong,
+        tuple(f"{name}/split.csv" for name in runs),
+    )
+
+
+def genes_claim(genes: Mapping[str, Sequence[str]], truth: Truth) -> Claim:
+    """Ask how many of the strongest genes of each diagnosis the simulator changed.
+
+    Parameters
+    ----------
+    genes
+        Genes of each diagnosis, the strongest first.
+    """
+    shares = {
+        name: float(np.isin(found[:N_GENES], list(truth.program(name))).mean())
+        for name, found in genes.items()
+        if truth.program(name)
+    }
+    chance = float(np.mean([len(truth.program(name)) / len(truth.genes) for name in shares]))
+    mean = float(np.mean(list(shares.values())))
+    return Claim(
+        "rna.genes",
+        f"At least half of the {N_GENES} strongest genes of a diagnosis are genes that the simulator changed",
+        f"{mean:.0%} on average",
+        f"chance: {chance:.0%}",
+        mean >= LEAST_PRECISION,
+        ("rna/explain/genes.csv", "cohort/blood.h5ad"),
+        ", ".join(f"{name} {share:.0%}" for name, share in shares.items()),
+    )
+
+
+def signs_claim(targets: Sequence[Mapping[str, Any]], planted: Sequence[str]) -> Claim:
+    """Ask how many planted signs have a latent of their own, chosen on training images and held against others.
+
+    Parameters
+    ----------
+    targets
+        Rows of `targets.json` of the Run of concepts.
+    planted
+        Columns that say what was planted (`has_cup_nucleus`).
+    """
+    wanted = {f"{name}=True": name.removeprefix("has_").replace("_", " ") for name in planted}
+    rows = {
+        row["target"]: row for row in targets if row["subject"] == "autoencoder" and row["target"] in wanted
+    }
+    tested = {wanted[name]: row for name, row in rows.items() if row["value"] is not None}
+    found = [name for name, row in tested.items() if _is_found(row)]
+    missing = [name for name in wanted.values() if name not in tested]
+    said = [f"{name} {row['value']:.2f}" for name, row in tested.items()]
+    return Claim(
+        "concepts.signs",
+        f"Most planted signs have a concept of their own (area of at least {LEAST_AUROC} on held-out images, "
+        "its interval above one half)",
+        f"{len(found)} of {len(tested)} found: {', '.join(found) or 'none'}",
+        f"{len(wanted)} signs were planted",
+        len(found) > len(tested) / 2 if tested else None,
+        ("concepts/targets.json", "cohort/smears/images.csv"),
+        "; ".join(
+            filter(None, [", ".join(said), f"too few cells to test: {', '.join(missing)}" if missing else ""])
+        ),
+    )
+
+
+def _is_found(row: Mapping[str, Any]) -> bool:
+    return row["value"] >= LEAST_AUROC and row["low"] is not None and row["low"] > 0.5
+
+
+def sets_claim(is_held: Sequence[bool], coverage: float) -> Claim:
+    """Ask whether the sets hold the true diagnosis as often as promised, as far as so few patients can tell.
+
+    Parameters
+    ----------
+    is_held
+        Whether the set of each held-out patient holds the diagnosis.
+    coverage
+        What was promised, in (0, 1).
+    """
+    n_held, n_patients = int(np.sum(is_held)), len(is_held)
+    high = float(stats.binomtest(n_held, n_patients, coverage).proportion_ci().high) if n_patients else 1.0
+    return Claim(
+        "cases.sets",
+        "Conformal sets hold the diagnosis as often as promised",
+        f"{n_held} of {n_patients} held-out patients",
+        f"promised: {coverage:.0%}",
+        high >= coverage if n_patients else None,
+        ("cases/patients.csv", "cohort/patients.csv"),
+        f"it holds unless {coverage:.0%} lies above the 95 % interval of the share, which ends at {high:.0%}",
+    )
+
+
+def unknown_claim(percentiles: Percentiles, diagnoses: Mapping[str, str]) -> Claim:
+    """Ask whether patients with a diagnosis that nobody learned look unlike training to at least one lineage.
+
+    Parameters
+    ----------
+    diagnoses
+        True diagnosis of each new patient.
+    """
+    highest = {
+        name: max((own[name] for own in percentiles.values() if name in own), default=float("nan"))
+        for name in diagnoses
+    }
+    far = [name for name, value in highest.items() if value >= FAR]
+    said = [
+        f"{lineage}: {', '.join(f'{diagnoses[name]} {value:.0f}' for name, value in own.items())}"
+        for lineage, own in percentiles.items()
+    ]
+    return Claim(
+        "new.unknown",
+        "Patients with a diagnosis that nobody learned look unlike training to at least one lineage",
+        f"{len(far)} of {len(highest)} beyond the {FAR:.0f}th percentile of known patients",
+        ", ".join(diagnoses.values()),
+        len(far) == len(highest) if percentiles else None,
+        ("new", "cohort/patients.csv"),
+        f"percentiles by {'; '.join(said)}" if said else "",
+    )
