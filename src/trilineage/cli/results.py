@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from trilineage.data.sae_formats.weights import SaeWeights
+    from trilineage.demo.claims import Claim
     from trilineage.models.extraction import ExtractionReport
     from trilineage.pipelines.concepts import Barcoded
 
@@ -99,6 +100,20 @@ def show_atlas(run: Run) -> None:
     atlas = write_atlas(run)
     answer(atlas=atlas)
     typer.echo(f"Atlas:  {atlas}")
+
+
+def show_claims(claims: "Sequence[Claim]", index: Path) -> None:
+    """Print every claim of a demo beside the truth, and where its page is."""
+    answer(index=str(index), claims=[claim.to_dict() for claim in claims])
+    verdicts = {True: "holds", False: "DOES NOT HOLD", None: "not checked"}
+    columns: dict[str, Sequence[Any]] = {
+        "claim": [claim.text for claim in claims],
+        "found": [claim.found for claim in claims],
+        "truth or chance": [claim.truth for claim in claims],
+        "verdict": [verdicts[claim.holds] for claim in claims],
+    }
+    _print(_text_table("Claims, and what is true", columns, len(claims)))
+    typer.echo(f"Open in a browser: {index}")
 
 
 def show_extraction(found: "ExtractionReport", out: Path) -> None:

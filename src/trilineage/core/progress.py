@@ -75,7 +75,7 @@ class Meter:
         total = "" if self.total is None else f"/{self.total:,}"
         parts = [f"{self.done:,}{total} {self.unit}", f"{self.rate:,.0f} {self.unit}/s"]
         if self.remaining_s is not None:
-            parts.append(f"{_duration(self.remaining_s)} left")
+            parts.append(f"{duration(self.remaining_s)} left")
         parts.extend(filter(None, [self.values()]))
         return f"{self.description}: " + ", ".join(parts)
 
@@ -147,7 +147,7 @@ def _bar(description: str, total: int | None) -> Iterator[Callable[[Meter], None
         yield show
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Return seconds as 45s, 3m20s or 2h05m."""
     whole = round(seconds)
     if whole < 60:
