@@ -59,6 +59,7 @@ format: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python tools/reference.py
+	$(BIN)/python tools/python_names.py
 	$(BIN)/python tools/benchmarks.py
 
 site: $(STAMP)
