@@ -64,6 +64,8 @@ def test_the_commands_are_those_of_the_manual():
         "trilineage concepts import",
         "trilineage concepts export",
         "trilineage cases fit",
+        "trilineage cases predict",
+        "trilineage cases explain",
         "trilineage data list",
         "trilineage data get",
         "trilineage data check",

@@ -1,4 +1,4 @@
-"""The `trilineage cases` commands: fit."""
+"""The `trilineage cases` commands: fit, predict, explain."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from trilineage.cli.door import door
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="One patient across the lineages: what expression, images and concepts say, and where they part: fit.",
+    help="One patient across the lineages: what each says, and where they part: fit, predict, explain.",
 )
 
 Rna = Annotated[
@@ -32,3 +32,29 @@ def fit(asked: options.Fitting) -> None:
     from trilineage.pipelines import cases
 
     show_run(asked.run(cases.fit))
+
+
+@app.command()
+@door()
+def predict(
+    run: options.Run,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write tables to.")],
+    rna: Annotated[Path | None, typer.Option(help="h5ad file that `rna predict` wrote.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder that `images predict` wrote.")] = None,
+    concepts: Annotated[Path | None, typer.Option(help="Folder that `concepts predict` wrote.")] = None,
+) -> None:
+    """Fuse what the lineages say of new patients, each by those that know it."""
+    from trilineage.cli.results import show_fused
+    from trilineage.pipelines import cases
+
+    show_fused(cases.predict(run, rna=rna, images=images, concepts=concepts, out=out))
+
+
+@app.command()
+@door(is_resumable=True)
+def explain(run: options.Run) -> None:
+    """Write a page for every test patient: decision, agreement, telling cells, genes, concepts, what is new to it."""
+    from trilineage.cli.results import show_cases
+    from trilineage.pipelines import cases
+
+    show_cases(cases.explain(run))

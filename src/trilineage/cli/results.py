@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trilineage.data.sae_formats.weights import SaeWeights
     from trilineage.demo.claims import Claim
     from trilineage.models.extraction import ExtractionReport
+    from trilineage.pipelines.cases import Together
     from trilineage.pipelines.concepts import Barcoded
 
 
@@ -73,6 +74,17 @@ def show_predictions(n_samples: int, patients: dict[str, list[Any]], out: Path) 
     typer.echo(f"{counted(n_samples, 'sample')} of {counted(len(patients['patient']), 'patient')}: {out}")
 
 
+def show_fused(found: "Together") -> None:
+    """Print the decision for each patient and who knew it, and where the whole result is."""
+    if not is_first_process():
+        return
+    names = ("patient", "lineages", "decision", "set", "agreement")
+    columns: dict[str, Sequence[Any]] = {name: found.patients[name] for name in names}
+    columns["probability"] = [number(float(chance), 2) for chance in found.patients["probability"]]
+    _print(_text_table("Patients", columns, MAX_PATIENTS_SHOWN))
+    typer.echo(f"{counted(len(found.patients['patient']), 'patient')}: {found.path}")
+
+
 def show_barcodes(found: "Barcoded", out: Path) -> None:
     """Name what could not be read, print the subtype called for each patient, and where the whole result is."""
     if not is_first_process():
@@ -100,6 +112,16 @@ def show_atlas(run: Run) -> None:
     atlas = write_atlas(run)
     answer(atlas=atlas)
     typer.echo(f"Atlas:  {atlas}")
+
+
+def show_cases(run: Run) -> None:
+    """Write the pages and the report of explained cases and say where they are."""
+    from trilineage.report.case import write_case_pages
+
+    pages = write_case_pages(run)
+    _write_report(run.path)
+    answer(pages=pages)
+    typer.echo(f"Pages:  {pages[0].parent} ({counted(len(pages), 'patient')})")
 
 
 def show_claims(claims: "Sequence[Claim]", index: Path) -> None:

@@ -7,12 +7,13 @@ Read from top to bottom. The modules it uses, in the order of the work:
     _cases.evidence                     parts, labels and probabilities of each patient; leaks refused
     data.taxonomy                       the tree whose nodes the classes of every lineage are
     _cases.hearing                      the words of each lineage as opinions on the leaves of that tree
-    evaluation.fusion, evaluation.calibration, evaluation.hierarchy.conformal
+    evaluation.fusion, evaluation.opinion_pool, evaluation.calibration, evaluation.hierarchy.conformal
     _cases.fusing                       weights and sets on validation patients, opinions on test patients
     evaluation.intervals, evaluation.comparison, evaluation.hierarchy.scores
     _cases.scores                       all together beside each alone
     _cases.agreement, _cases.store      what is written to the Run, and read back
-    _cases.predict                      new patients
+    _cases.newcomers, _cases.predict    new patients, from what `predict` of the lineages wrote
+    _cases.explain                      a case per held-out patient, from what `explain` wrote to the Runs
 
 References
 ----------
@@ -25,11 +26,13 @@ from pathlib import Path
 from trilineage.core.artifacts import Run
 from trilineage.pipelines._cases.config import Config
 from trilineage.pipelines._cases.evidence import read_lineages
+from trilineage.pipelines._cases.explain import explain_run
 from trilineage.pipelines._cases.fusing import fuse_lineages
+from trilineage.pipelines._cases.predict import Together, predict_to_folder
 from trilineage.pipelines._cases.scores import score_fusion
 from trilineage.pipelines._cases.store import open_run, write_results
 
-__all__ = ["Config", "fit"]
+__all__ = ["Config", "Together", "explain", "fit", "predict"]
 
 
 def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: bool = False) -> Run:
@@ -65,3 +68,56 @@ def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: boo
     write_results(run, lineages, fused, score_fusion(fused, config), config)
     run.finish()
     return Run.open(run.path)
+
+
+def explain(run: Run | Path | str) -> Run:
+    """Gather a case for every test patient: the decision along the tree, who says what, and the evidence.
+
+    Written to `cases/` of the Run: `NAME.json` and the pictures it names, copied from the Runs of the lineages. What a
+    Run shows of single patients comes from its own `explain`, which must have been asked for it (`rna explain`,
+    `images explain --per-patient N`, `concepts explain --per-patient N`); what is missing is named in the case.
+
+    Raises
+    ------
+    ArtifactError
+        The Run is not finished, or a Run that it was fused from has moved or changed.
+    AlteredFileError
+        A file was changed after it was written.
+    """
+    return explain_run(run)
+
+
+def predict(
+    run: Run | Path | str,
+    *,
+    rna: Path | str | None = None,
+    images: Path | str | None = None,
+    concepts: Path | str | None = None,
+    out: Path | str,
+) -> Together:
+    """Fuse what the lineages say of new patients; each patient by those that know it.
+
+    Parameters
+    ----------
+    run
+        A finished Run of `fit`.
+    rna
+        The h5ad file that `rna predict` wrote.
+    images, concepts
+        The folders that `images predict` and `concepts predict` wrote.
+    out
+        Folder to write: `patients.csv` (decision, way, set, agreement, probabilities), `evidence.csv` (what each
+        lineage says) and `about.json`.
+
+    Raises
+    ------
+    ConfigError
+        Nothing is given.
+    FormatError
+        A file or folder is not what that `predict` writes.
+    ArtifactError
+        It comes of another Run than the one that was fused.
+    """
+    named = {"rna": rna, "images": images, "concepts": concepts}
+    given = {name: Path(path) for name, path in named.items() if path is not None}
+    return predict_to_folder(run, given, out=Path(out))
