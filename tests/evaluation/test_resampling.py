@@ -157,3 +157,9 @@ def test_intervals_of_an_auroc_with_few_errors_hold_the_truth_without_reaching_d
 def test_leaving_out_stops_at_many_patients():
     assert jackknife_weights(3).tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
     assert jackknife_weights(301).shape == (0, 301)
+
+
+def test_a_quantile_between_the_end_and_the_next_resample_is_at_the_end():
+    resampled = np.r_[np.full(976, 0.9), np.full(26, 1.0)]
+    assert np.quantile(resampled, 0.975) == pytest.approx(0.9975)  # reflected, it would reach down to 0.17
+    assert logit_interval(0.9, resampled, level=0.95, degrees_of_freedom=MANY, limits=(0.0, 1.0)) is None

@@ -227,8 +227,8 @@ def logit_interval(
 
     Reflecting the quantiles of the resamples (Davison and Hinkley 1997, section 5.2) on a scale without ends keeps
     the interval inside the limits and its two tails even, near the ends too, where percentile and BCa intervals of
-    few patients miss the truth on the far side. None where the value or a quantile is at an end: its logit is
-    infinite.
+    few patients miss the truth on the far side. None where the value or a quantile is at an end, whose logit is
+    infinite, or lies between an end and the next resample: there it is as far out as the interpolation happens to say.
 
     Parameters
     ----------
@@ -239,11 +239,12 @@ def logit_interval(
     """
     lowest, highest = limits
     reach = t.ppf(0.5 + level / 2.0, degrees_of_freedom) * np.array([1.0, -1.0])
-    quantiles = np.quantile(resampled[~np.isnan(resampled)], norm.cdf(reach))
-    shares = (np.array([value, *quantiles]) - lowest) / (highest - lowest)
+    known, levels = resampled[~np.isnan(resampled)], norm.cdf(reach)
+    beyond = np.quantile(known, levels[0], method="higher"), np.quantile(known, levels[1], method="lower")
+    shares = (np.array([value, *np.quantile(known, levels), *beyond]) - lowest) / (highest - lowest)
     if shares.min() < 1e-9 or shares.max() > 1.0 - 1e-9:
         return None
-    logits = logit(shares)
+    logits = logit(shares[:3])
     low, high = lowest + (highest - lowest) * expit(2.0 * logits[0] - logits[1:])
     return min(float(low), value), max(float(high), value)
 
