@@ -93,7 +93,14 @@ def test_a_run_has_every_file(fused):
         "patients.csv",
         "predictions.npz",
     }
-    wanted |= {"validation.npz", "scores.json", "comparisons.json", "conformal_scores.json", "confusion.json"}
+    wanted |= {
+        "validation.npz",
+        "scores.json",
+        "comparisons.json",
+        "conformal_scores.json",
+        "confusion.json",
+        "nodes.json",
+    }
     assert set(fused.manifest["files"]) == wanted | {"cases.json"}
     assert fused.is_complete
     assert set(fused.manifest["data"]["runs"]) == {"rna", "images", "concepts"}

@@ -194,7 +194,7 @@ def digests(lineages: Sequence[Lineage]) -> dict[str, object]:
     """Return the fingerprint of what was read, for the manifest."""
     runs = {one.name: {"path": str(one.run.path), **_digests(one.run)} for one in lineages}
     return {
-        "path": ", ".join(str(one.run.path) for one in lineages),
+        "path": ", ".join(one.name for one in lineages),
         "sha256": sha256_bytes(repr([_digests(one.run) for one in lineages]).encode()),
         "runs": runs,
     }

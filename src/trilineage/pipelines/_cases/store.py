@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from trilineage.core.artifacts import Run
+from trilineage.core.seeding import derive_seed
 from trilineage.data.barcodes.files import read_barcodes
 from trilineage.data.taxonomy import Taxonomy
 from trilineage.evaluation.hierarchy.conformal import Conformal, conformal_sets
 from trilineage.evaluation.hierarchy.decoding import decode
 from trilineage.evaluation.hierarchy.patients import Decided
-from trilineage.evaluation.hierarchy.tables import hierarchical_confusion
+from trilineage.evaluation.hierarchy.per_node import node_scores
+from trilineage.evaluation.hierarchy.tables import hierarchical_confusion, node_table
 from trilineage.evaluation.opinion_pool import Pool
 from trilineage.pipelines._cases.agreement import agreements
 from trilineage.pipelines._cases.config import Config
@@ -73,7 +75,7 @@ def write_results(
     run.add_scores(results.scores)
     run.add_comparisons(results.comparisons)
     run.add_scores(results.sets, "conformal_scores.json")
-    run.write_json("confusion.json", _confusion(fused, config))
+    _write_tree(run, fused, config)
     run.write_json(CASES, case_index(tables["test"], fused, config.tree.rule))
 
 
@@ -251,10 +253,16 @@ def _latents(lineage: Lineage) -> dict[str, str]:
     return {"encoder_key": barcodes.encoder_key, "dictionary_key": barcodes.dictionary_key}
 
 
-def _confusion(fused: Fused, config: Config) -> dict[str, Any]:
+def _write_tree(run: Run, fused: Fused, config: Config) -> None:
+    """Write the scores of every node and who is taken for what, where a test patient has a label."""
     tree, test = fused.fusion.hearing.tree, fused.test
     said = test.of(tree, test.fused, test.nodes > 0)
-    return hierarchical_confusion(Decided(said, decode(said.probabilities, tree, config.tree.rule)), tree)
+    if len(said.samples) == 0:
+        return
+    decided = Decided(said, decode(said.probabilities, tree, config.tree.rule))
+    scores = node_scores(said, tree, settings=config.tree, seed=derive_seed(config.seed, "evaluation"))
+    run.write_json("nodes.json", node_table(said, tree, scores))
+    run.write_json("confusion.json", hierarchical_confusion(decided, tree))
 
 
 def _conformal(written: dict[str, Any] | None) -> Conformal | None:
