@@ -29,7 +29,9 @@ SAMPLES = Nouns()
 
 
 def nouns_of(run: Run) -> Nouns:
-    """Return the nouns of a Run: images and, where they are known, patients; else samples and patients."""
+    """Return the nouns of a Run: images and, where known, patients; of cases patients; else samples and patients."""
+    if run.kind == "cases":
+        return Nouns("patient", "patient")
     if not run.kind.startswith("images") and run.kind != "concepts":
         return SAMPLES
     if run.has("cohort.json"):

@@ -17,6 +17,8 @@ _PURPOSES = {
     "describe images and patients by them.",
     "concepts.compare": "Compare cohorts concept by concept, or dictionaries of concepts with each other.",
     "concepts.subtype": "Tell the diagnosis of patients from the concepts of their cells, and find what marks each.",
+    "cases": "Put together what gene expression, cell images and concepts say of the same patients, and hold it "
+    "against what each says alone.",
 }
 
 
@@ -28,6 +30,7 @@ KIND_TITLES = {
     "concepts": "Concepts in cell images",
     "concepts.compare": "Comparison of cohorts, concept by concept",
     "concepts.subtype": "Diagnosis of patients from concepts",
+    "cases": "One patient across the lineages",
 }
 """What stands above the name of a Run."""
 
