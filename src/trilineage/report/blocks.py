@@ -6,8 +6,19 @@ from typing import ClassVar, Literal, TypeAlias
 Level: TypeAlias = Literal["danger", "caution", "note"]
 """How much a notice matters: the result cannot be used, must be read with care, or is explained."""
 
-Cell: TypeAlias = str | tuple[str, str]
-"""A cell of a table: a text, or a text with a smaller one under it (a score and its interval)."""
+
+@dataclass(frozen=True)
+class Linked:
+    """A cell of a table that leads to a file or a page."""
+
+    text: str
+    """What stands there."""
+    address: str
+    """Where it leads, relative to the page."""
+
+
+Cell: TypeAlias = str | tuple[str, str] | Linked
+"""A cell of a table: a text, a text with a smaller one under it (a score and its interval), or a way somewhere."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +167,8 @@ class Section:
     """Heading."""
     blocks: tuple[Block, ...]
     """Content from top to bottom."""
+    sources: tuple[str, ...] = ()
+    """Files that its sentences come from where no block names any, relative to the page."""
 
     def figures(self) -> list[Figure]:
         """Return the drawings of the section, also those inside folds."""

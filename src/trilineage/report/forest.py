@@ -1,7 +1,7 @@
 """The forest plot: scores with their intervals, models beside baselines beside nulls."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -11,7 +11,7 @@ from trilineage.report.blocks import Figure
 from trilineage.report.drawing import INK, MODEL, MUTED, SECOND, draw
 from trilineage.report.nouns import SAMPLES, Nouns
 from trilineage.report.numbers import metric_name, percent, scored
-from trilineage.report.scoreboard import Role, role_of, subject_name
+from trilineage.report.scoreboard import SCORES_NAME, Role, role_of, subject_name
 
 _MARKERS: dict[Role, str] = {"model": "o", "baseline": "s", "null": "D", "leaky": "x"}
 _COLOURS: dict[Role, str] = {"model": MODEL, "baseline": MUTED, "null": SECOND, "leaky": MUTED}
@@ -37,6 +37,7 @@ def forest(
     caption: str = "",
     chance: float | None = None,
     nouns: Nouns = SAMPLES,
+    file: str = SCORES_NAME,
 ) -> Figure:
     """Draw panels of scores over one axis.
 
@@ -44,6 +45,8 @@ def forest(
     ----------
     chance
         Value of a guess, drawn as a dashed line; None leaves it out.
+    file
+        File of the Run the scores stand in.
     """
     metric = panels[0].scores[0].metric
     n_rows = sum(len(panel.scores) for panel in panels)
@@ -56,7 +59,7 @@ def forest(
         axes.set_xlabel(metric_name(metric))
         axes.set_xlim(*_limits(panels))
 
-    return draw(
+    figure = draw(
         name,
         paint,
         title=title,
@@ -64,6 +67,7 @@ def forest(
         caption=f"{caption} {_legend(panels, chance, nouns)}".strip(),
         height_in=0.35 + n_rows * _ROW_IN + len(panels) * _PANEL_IN,
     )
+    return replace(figure, sources=(file,))
 
 
 def _paint_panel(axes: Axes, panel: Panel, chance: float | None) -> None:

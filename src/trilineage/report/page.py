@@ -15,6 +15,7 @@ from trilineage.report.drawing import standalone
 from trilineage.report.findings import headline, study_headline, transfer_sentences
 from trilineage.report.image_findings import image_headline
 from trilineage.report.numbers import moment
+from trilineage.report.origins import made_with_sources, noted
 from trilineage.report.rendering import render_page
 from trilineage.report.sections.agreement import agreement_section
 from trilineage.report.sections.asked import KIND_TITLES, asked_section
@@ -27,6 +28,12 @@ from trilineage.report.sections.concept_list import concept_list_section
 from trilineage.report.sections.concept_pairs import cohort_pairs_section, dictionary_pairs_section
 from trilineage.report.sections.concept_targets import concept_targets_section
 from trilineage.report.sections.disease import disease_section
+from trilineage.report.sections.fusion import (
+    case_list_section,
+    fusion_headline,
+    fusion_scores_section,
+    fusion_section,
+)
 from trilineage.report.sections.genes import genes_section
 from trilineage.report.sections.image_cohort import image_cohort_section
 from trilineage.report.sections.image_patients import image_patients_section
@@ -113,13 +120,23 @@ SECTIONS: dict[str, tuple[SectionMaker, ...]] = {
     ),
     "concepts.compare": (asked_section, cohort_pairs_section, dictionary_pairs_section, provenance_section),
     "concepts.subtype": (asked_section, subtype_section, disease_section, provenance_section),
+    "cases": (
+        asked_section,
+        fusion_section,
+        fusion_scores_section,
+        case_list_section,
+        tree_section,
+        tree_confusion_section,
+        provenance_section,
+    ),
 }
 """Sections of each kind of Run, in order; one that has nothing to say is left out."""
 
-_CONCEPT_HEADLINES: dict[str, Callable[[Run], list[str]]] = {
+_HEADLINES: dict[str, Callable[[Run], list[str]]] = {
     "concepts": concept_headline,
     "concepts.compare": compare_headline,
     "concepts.subtype": subtype_headline,
+    "cases": fusion_headline,
 }
 
 logger = logging.getLogger(__name__)
@@ -149,20 +166,21 @@ def write_report(run_path: Path | str) -> Path:
 def make_sections(run: Run) -> list[Section]:
     """Gather what the page says, in order; a kind of Run that is not known gets what every Run has."""
     makers = SECTIONS.get(run.kind, (asked_section, scores_section, provenance_section))
-    found = (maker(run) for maker in makers)
+    found = (made_with_sources(maker, run) for maker in makers)
     return [section for section in found if section is not None]
 
 
 def render(run: Run, sections: list[Section]) -> str:
     """Return the page as HTML."""
+    summary, summary_sources = noted(summary_of, run)
     return render_page(
         "page.html.j2",
         name=run.path.resolve().name,
         title=KIND_TITLES.get(run.kind, run.kind),
         run=run.manifest,
         created=moment(run.manifest.get("created")),
-        summary=summary_of(run),
-        summary_sources=[],
+        summary=summary,
+        summary_sources=summary_sources,
         warnings=warnings_of(run, sections),
         sections=sections,
     )
@@ -174,8 +192,8 @@ def summary_of(run: Run) -> list[str]:
         return image_headline(run)
     if run.kind == "images.compare":
         return image_study_headline(run)
-    if run.kind in _CONCEPT_HEADLINES:
-        return _CONCEPT_HEADLINES[run.kind](run)
+    if run.kind in _HEADLINES:
+        return _HEADLINES[run.kind](run)
     if run.kind == "rna.study":
         return study_headline(run.scores(), run.comparisons())
     return headline(run.scores(), run.comparisons()) + transfer_sentences(run.scores(TRANSFER_SCORES))

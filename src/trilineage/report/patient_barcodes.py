@@ -27,6 +27,7 @@ from trilineage.core.files import write_atomically
 from trilineage.report.blocks import Block, Facts, Figure, Gallery, Notice, Picture, Section, Table, Text
 from trilineage.report.drawing import INK, MODEL, MUTED, SECOND, WIDTH_IN, draw
 from trilineage.report.numbers import UNDEFINED, counted, moment, number, percent
+from trilineage.report.origins import with_sources
 from trilineage.report.pictures import MAX_BYTES, png_size
 from trilineage.report.rendering import render_page
 
@@ -96,7 +97,9 @@ def read_patients(folder: Path) -> dict[str, Any]:
 def render_patient(folder: Path, found: Record, patient: Record) -> str:
     """Return the page of one patient as HTML."""
     made = found["made"]
-    sections = [section for section in patient_sections(folder, found, patient) if section is not None]
+    made_from = (f"../{PATIENTS_NAME}",)
+    made_sections = (section for section in patient_sections(folder, found, patient) if section is not None)
+    sections = [with_sources(section, made_from) for section in made_sections]
     return render_page(
         "page.html.j2",
         name=str(patient["patient"]),
@@ -104,7 +107,7 @@ def render_patient(folder: Path, found: Record, patient: Record) -> str:
         run={"kind": "images.patient", "seed": made["seed"], "trilineage": made["trilineage"]},
         created=moment(made["created"]),
         summary=patient_headline(found, patient),
-        summary_sources=[f"../{PATIENTS_NAME}"],
+        summary_sources=made_from,
         warnings=[],
         sections=sections,
     )

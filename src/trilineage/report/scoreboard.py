@@ -19,6 +19,9 @@ from trilineage.report.numbers import (
     signed,
 )
 
+SCORES_NAME = "scores.json"
+COMPARISONS_NAME = "comparisons.json"
+
 LEAD_METRICS = ("balanced_accuracy", "macro_f1", "accuracy", "leaf_balanced_accuracy", "hierarchical_f1")
 """The metric that headlines and figures show: the first of these that has a value."""
 
@@ -126,8 +129,14 @@ def lead_metric(scores: Sequence[Score]) -> str:
     return next((metric for metric in LEAD_METRICS if metric in present), scores[0].metric)
 
 
-def score_table(board: Board, metrics: Sequence[str] = ()) -> Table:
-    """Lay out a board: a row per subject, a column per metric (all of them unless named), intervals under scores."""
+def score_table(board: Board, metrics: Sequence[str] = (), file: str = SCORES_NAME) -> Table:
+    """Lay out a board: a row per subject, a column per metric (all of them unless named), intervals under scores.
+
+    Parameters
+    ----------
+    file
+        File of the Run the scores stand in.
+    """
     shown = [metric for metric in metrics if metric in board.metrics] or board.metrics
     rows = tuple(
         (subject, *(score_cell(board.get(subject, metric)) for metric in shown)) for subject in board.subjects
@@ -138,7 +147,8 @@ def score_table(board: Board, metrics: Sequence[str] = ()) -> Table:
         f"Scores per {board.noun} on {board.size()}{population_suffix(board.population)}; under each score its {level} "
         f"interval over {board.nouns.patient}s{_null_words(board)}."
     )
-    return Table(caption, ("Subject", *map(metric_heading, shown)), rows, strong_rows=strong)
+    headings = ("Subject", *map(metric_heading, shown))
+    return Table(caption, headings, rows, strong_rows=strong, sources=(file,))
 
 
 def _null_words(board: Board) -> str:
@@ -151,8 +161,10 @@ def score_cell(score: Score | None) -> Cell:
     return UNDEFINED if score is None else (number(score.value), interval(score.low, score.high))
 
 
-def comparison_table(comparisons: Sequence[Comparison], nouns: Nouns = SAMPLES) -> Table:
-    """Lay out paired differences, one row each."""
+def comparison_table(
+    comparisons: Sequence[Comparison], nouns: Nouns = SAMPLES, file: str = COMPARISONS_NAME
+) -> Table:
+    """Lay out paired differences, one row each; `file` of the Run holds them."""
     several = len({comparison.population for comparison in comparisons}) > 1
     rows = tuple(
         (
@@ -172,9 +184,12 @@ def comparison_table(comparisons: Sequence[Comparison], nouns: Nouns = SAMPLES) 
         ("Comparison", "Counted per", "Metric", "Difference", "p", f"{nouns.patient.capitalize()}s"),
         rows,
         n_text_columns=3,
+        sources=(file,),
     )
 
 
 def population_suffix(population: str) -> str:
     """Return `, population NAME`, or nothing where all samples were scored."""
+    if population.startswith("with "):
+        return f", patients {population}"
     return "" if population == "all" else f", population {population}"

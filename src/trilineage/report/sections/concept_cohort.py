@@ -7,6 +7,7 @@ from trilineage.core.artifacts import Run
 from trilineage.report.blocks import Block, Facts, Fold, Section, Table
 from trilineage.report.concept_results import Row, attribute_name
 from trilineage.report.numbers import counted
+from trilineage.report.origins import linked
 from trilineage.report.sections.image_cohort import image_cohort_section
 
 
@@ -19,8 +20,9 @@ def concept_cohort_section(run: Run) -> Section | None:
     attributes = run.read_json("cohort.json").get("attributes") or {}
     if attributes:
         blocks.append(Fold(f"{len(attributes)} attributes of cells", (_attribute_table(attributes),)))
+    blocks = linked(blocks, "cohort.json")
     if run.has("tokens.json"):
-        blocks.append(Facts(tuple(_token_rows(run.read_json("tokens.json")))))
+        blocks.append(Facts(tuple(_token_rows(run.read_json("tokens.json"))), sources=("tokens.json",)))
     return replace(section, blocks=tuple(blocks))
 
 

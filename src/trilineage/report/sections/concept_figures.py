@@ -11,6 +11,7 @@ from trilineage.report.concept_doubts import control_notices, stability_notices
 from trilineage.report.concept_results import AUTOENCODER, Row, figures_of, mark_of, quartiles
 from trilineage.report.drawing import INK, draw
 from trilineage.report.numbers import UNDEFINED, capital, interval, number, percent
+from trilineage.report.origins import linked
 
 NAMES = {
     "monosemanticity": "Monosemanticity",
@@ -44,7 +45,7 @@ def concept_figures_section(run: Run) -> Section | None:
     shown = [name for name in NAMES if any(quartiles(row, name) for row in found.values())]
     if shown:
         blocks += [_figure(found, shown), _quartile_table(found, shown)]
-    return Section("controls", "The autoencoder beside its controls", tuple(blocks))
+    return Section("controls", "The autoencoder beside its controls", tuple(linked(blocks, "figures.json")))
 
 
 def _count_table(found: Mapping[str, Row]) -> Table:

@@ -88,7 +88,7 @@ def _remark_rows(cohort: dict[str, Any], nouns: Nouns) -> list[tuple[str, str]]:
 
 
 def _reading_rows(cohort: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = [("Tree of labels", str(cohort.get("taxonomy", "unknown")))]
+    rows = [("Tree of labels", str(cohort.get("taxonomy") or "none"))]
     if cohort.get("image_sizes"):
         rows.append(("Sizes, width x height: images", "; ".join(map(str, cohort["image_sizes"]))))
     if cohort.get("working_size"):

@@ -11,6 +11,8 @@ from trilineage.report.metrics import GROUPS, described, order_of
 from trilineage.report.nouns import Nouns, nouns_of
 from trilineage.report.numbers import capital, interval, metric_heading, percent, probability, signed
 from trilineage.report.scoreboard import (
+    COMPARISONS_NAME,
+    SCORES_NAME,
     Board,
     boards,
     comparison_table,
@@ -110,7 +112,8 @@ def _group_table(
     subjects = [capital(subject_name(subject)) for subject in board.subjects]
     more = () if pair is None else (capital(f"{pair[0]} − {subject_name(pair[1])}"), "p")
     caption = f"{group or 'Other metrics'}. Arrow: less is better. Under values their {level} intervals."
-    return Table(caption, ("Metric", *subjects, *more), rows)
+    names = (SCORES_NAME,) if pair is None else (SCORES_NAME, COMPARISONS_NAME)
+    return Table(caption, ("Metric", *subjects, *more), rows, sources=names)
 
 
 def _compared_pair(board: Board, comparisons: Sequence[Comparison]) -> tuple[str, str] | None:

@@ -108,4 +108,4 @@ def _variant_table(run: Run) -> Table:
     rows = tuple(zip(*columns.values(), strict=True))
     caption = "The variants and the options in which they differ."
     headings = tuple(name if "." in name else name.capitalize() for name in columns)
-    return Table(caption, headings, rows, n_text_columns=len(columns))
+    return Table(caption, headings, rows, n_text_columns=len(columns), sources=("variants.csv",))

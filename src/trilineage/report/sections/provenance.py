@@ -1,7 +1,8 @@
 """How to make it again: configuration, versions, and the digest of every file."""
 
 from trilineage.core.artifacts import Run
-from trilineage.report.blocks import Facts, Fold, Section, Table, Verbatim
+from trilineage.core.manifest import MANIFEST_NAME
+from trilineage.report.blocks import Facts, Fold, Linked, Section, Table, Verbatim
 from trilineage.report.numbers import moment
 
 
@@ -19,8 +20,13 @@ def provenance_section(run: Run) -> Section:
         ("Run format", f"{run.kind}, version {manifest['format_version']}"),
     ]
     files = sorted((name, sha) for name, sha in manifest["files"].items() if not _is_made_here(name))
+    rows = tuple((Linked(name, name), sha) for name, sha in files)
     digests = Table(
-        "Files of the Run with their SHA-256.", ("File", "SHA-256"), tuple(files), n_text_columns=2
+        "Files of the Run with their SHA-256.",
+        ("File", "SHA-256"),
+        rows,
+        n_text_columns=2,
+        sources=(MANIFEST_NAME,),
     )
     blocks = [Facts(tuple(facts))]
     config = run.read_text("config.toml") if run.has("config.toml") else ""

@@ -6,6 +6,7 @@ from trilineage.report.blocks import Block, Figure, Fold, Section
 from trilineage.report.findings import score_notices
 from trilineage.report.forest import Panel, forest
 from trilineage.report.scoreboard import (
+    SCORES_NAME,
     Board,
     boards,
     comparison_table,
@@ -43,11 +44,13 @@ def scores_section(run: Run) -> Section | None:
     return Section("scores", "Scores", tuple(blocks))
 
 
-def score_figure(name: str, scores: list[Score], *, title: str, chance: float | None) -> Figure:
-    """Draw the leading metric of every board."""
+def score_figure(
+    name: str, scores: list[Score], *, title: str, chance: float | None, file: str = SCORES_NAME
+) -> Figure:
+    """Draw the leading metric of every board; `file` of the Run holds the scores."""
     metric = lead_metric(scores)
     panels = [Panel(_heading(board), tuple(board.of(metric))) for board in boards(scores) if board.of(metric)]
-    return forest(name, panels, title=title, chance=chance)
+    return forest(name, panels, title=title, chance=chance, file=file)
 
 
 def chance_level(run: Run, scores: list[Score]) -> float | None:

@@ -10,7 +10,7 @@ from trilineage.report.forest import Panel, forest
 from trilineage.report.image_findings import SITE, has_costs, site_boards, trained_sites, whole
 from trilineage.report.nouns import Nouns, nouns_of
 from trilineage.report.numbers import counted, interval, metric_heading, number, percent, signed
-from trilineage.report.scoreboard import Board, boards, lead_metric, score_cell
+from trilineage.report.scoreboard import SCORES_NAME, Board, boards, lead_metric, score_cell
 from trilineage.report.sections.image_scores import MAIN_METRICS
 
 FAR = 0.8
@@ -62,6 +62,7 @@ def site_table(
         ("Site", *units, *map(metric_heading, shown)),
         rows,
         strong_rows=frozenset({len(found)}) if overall else frozenset(),
+        sources=(SCORES_NAME,),
     )
 
 
@@ -132,6 +133,7 @@ def stain_table(stains: dict[str, Any], nouns: Nouns) -> Table:
         f"{FAR} apart. Density is optical density. {sizes}.",
         ("Feature", *(str(site["site"]) for site in sites)),
         rows,
+        sources=("stains.json",),
     )
 
 

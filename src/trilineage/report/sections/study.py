@@ -36,4 +36,4 @@ def _variant_table(run: Run) -> Table:
     columns = run.read_table("variants.csv")
     rows = tuple(zip(*columns.values(), strict=True))
     caption = "The variants and the options in which they differ."
-    return Table(caption, tuple(columns), rows, n_text_columns=len(columns))
+    return Table(caption, tuple(columns), rows, n_text_columns=len(columns), sources=("variants.csv",))

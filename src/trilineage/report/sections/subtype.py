@@ -12,7 +12,9 @@ from trilineage.report.drawing import draw
 from trilineage.report.findings import score_notices
 from trilineage.report.matrix import paint_counts
 from trilineage.report.numbers import capital, counted, percent, sentence
+from trilineage.report.origins import linked
 from trilineage.report.scoreboard import (
+    SCORES_NAME,
     boards,
     comparison_table,
     lead_metric,
@@ -27,7 +29,7 @@ MAIN_METRICS = ("balanced_accuracy", "weighted_f1", "macro_f1", "auroc")
 CLASS = "class "
 """How the population of the scores of one class against the others begins."""
 
-_ABOUT, _OUT_OF_FOLD = "patients.json", "out_of_fold.npz"
+_ABOUT, OUT_OF_FOLD = "patients.json", "out_of_fold.npz"
 
 
 def subtype_section(run: Run) -> Section | None:
@@ -51,8 +53,8 @@ def subtype_section(run: Run) -> Section | None:
     blocks += [score_table(board, MAIN_METRICS) for board in boards(scores)]
     blocks += _comparisons(run, scores)
     blocks += _class_tables(run)
-    if run.has(_OUT_OF_FOLD):
-        blocks += _patient_blocks(out_of_fold(run))
+    if run.has(OUT_OF_FOLD):
+        blocks += linked(_patient_blocks(out_of_fold(run)), OUT_OF_FOLD)
     remarks = tuple(notice for notice in notices if notice.level == "note")
     if remarks:
         blocks.append(Fold("Remarks on single scores", remarks))
@@ -66,7 +68,7 @@ def whole(run: Run) -> list[Score]:
 
 def out_of_fold(run: Run) -> Prediction:
     """Return what models that never saw a patient say of it, the mean over the repeats."""
-    arrays = run.read_arrays(_OUT_OF_FOLD)
+    arrays = run.read_arrays(OUT_OF_FOLD)
     return Prediction(
         arrays["names"],
         arrays["names"],
@@ -77,9 +79,9 @@ def out_of_fold(run: Run) -> Prediction:
 
 
 def _chance(run: Run, scores: Sequence[Score]) -> float | None:
-    if lead_metric(scores) != "balanced_accuracy" or not run.has(_OUT_OF_FOLD):
+    if lead_metric(scores) != "balanced_accuracy" or not run.has(OUT_OF_FOLD):
         return None
-    return 1.0 / len(run.read_arrays(_OUT_OF_FOLD)["classes"])
+    return 1.0 / len(run.read_arrays(OUT_OF_FOLD)["classes"])
 
 
 def _comparisons(run: Run, scores: Sequence[Score]) -> list[Block]:
@@ -112,7 +114,7 @@ def _class_tables(run: Run) -> list[Block]:
         f"{percent(scores[0].level)} interval over patients."
     )
     headings = ("Barcode" if subject == "model" else capital(subject_name(subject)) for subject in subjects)
-    return [Table(caption, ("Class", *headings), tuple(rows))]
+    return [Table(caption, ("Class", *headings), tuple(rows), sources=(SCORES_NAME,))]
 
 
 def _patient_blocks(prediction: Prediction) -> list[Block]:

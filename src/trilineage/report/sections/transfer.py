@@ -30,15 +30,21 @@ def transfer_section(run: Run) -> Section | None:
             "patients it learned from stand here only to show what recognising patients is worth; they are no result."
         ),
         *(notice for board in found for notice in chance_notices(board, "caution")),
-        score_figure("transfer", _of_unit(scores), title="Transfer to other cell populations", chance=chance),
-        *(score_table(board, MAIN_METRICS) for board in found),
+        score_figure(
+            "transfer",
+            _of_unit(scores),
+            title="Transfer to other cell populations",
+            chance=chance,
+            file=SCORES,
+        ),
+        *(score_table(board, MAIN_METRICS, SCORES) for board in found),
     ]
     if comparisons:
         leading = [row for row in comparisons if row.metric == lead_metric(scores)] or comparisons
-        blocks.append(comparison_table(leading))
-    blocks.append(Fold("All metrics", tuple(score_table(board) for board in found)))
+        blocks.append(comparison_table(leading, file=COMPARISONS))
+    blocks.append(Fold("All metrics", tuple(score_table(board, file=SCORES) for board in found)))
     if len(comparisons) > 1:
-        blocks.append(Fold("All paired differences", (comparison_table(comparisons),)))
+        blocks.append(Fold("All paired differences", (comparison_table(comparisons, file=COMPARISONS),)))
     return Section("transfer", "Transfer to other populations", tuple(blocks))
 
 

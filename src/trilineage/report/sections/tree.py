@@ -129,7 +129,12 @@ def node_table(shape: TreeShape, nouns: Nouns) -> Table:
         for node, depth in zip(shape.rows, shape.depths, strict=True)
     )
     caption = f"Nodes, indented by level; under each score its interval over {nouns.patient}s."
-    return Table(caption, ("Node", f"{nouns.sample.capitalize()}s", *map(metric_heading, shown)), rows)
+    return Table(
+        caption,
+        ("Node", f"{nouns.sample.capitalize()}s", *map(metric_heading, shown)),
+        rows,
+        is_sortable=False,
+    )
 
 
 def _about(node: Row) -> str:

@@ -71,7 +71,7 @@ def _set_table(scores: Sequence[Score], promised: float, nouns: Nouns) -> Table:
     caption = (
         f"Sets on the test part ({size}), with {percent(scores[0].level)} intervals over {nouns.patient}s."
     )
-    return Table(caption, ("", "Promised", "Found"), rows)
+    return Table(caption, ("", "Promised", "Found"), rows, sources=(SETS,))
 
 
 # ---- novelty --------------------------------------------------------------------------------------------------------
@@ -96,7 +96,8 @@ def novelty_blocks(run: Run) -> list[Block]:
         f"Likeness to training. Far: beyond percentile {number(found['far_percentile'], 0)} of held-out images of the "
         f"training sites, where {percent(round(usual, 4))} are expected."
     )
-    table = Table(caption, ("Group", "Images", "Median percentile", "Share far"), rows)
+    headings = ("Group", "Images", "Median percentile", "Share far")
+    table = Table(caption, headings, rows, sources=("novelty.json",))
     far = [group for group in groups if group["share_far"] > FAR_TOO_MANY * usual]
     return [table, *_far_notice(far)]
 
@@ -124,7 +125,12 @@ def self_test_blocks(run: Run) -> list[Block]:
         (sentence(check).rstrip("."), *(_outcome(test, check) for test in tests.values())) for check in checks
     ]
     blocks: list[Block] = [
-        Table("Self-test of each fit; under the outcome the largest error.", ("Check", *tests), tuple(rows))
+        Table(
+            "Self-test of each fit; under the outcome the largest error.",
+            ("Check", *tests),
+            tuple(rows),
+            sources=tuple(names),
+        )
     ]
     failed = [name for name, test in tests.items() if not test["passed"]]
     if failed:

@@ -32,6 +32,8 @@ function startTheme() {
   });
 }
 
+// Rows keep their first place for the third click; a row of totals stays last.
+
 // A cell's own number: the text before what stands small under it. Empty cells and dashes come last either way.
 function valueOf(row, column) {
   const cell = row.cells[column];
@@ -49,14 +51,14 @@ function compare(a, b, isNumeric) {
 
 function sortBy(table, heading, order) {
   const body = table.tBodies[0], column = heading.cellIndex;
-  const rows = [...body.rows].map((row) => ({ row, ...valueOf(row, column) }));
+  const rows = [...body.rows].filter((row) => !("total" in row.dataset)).map((row) => ({ row, ...valueOf(row, column) }));
   const isNumeric = rows.every((one) => one.isEmpty || one.number === one.number);
   const sign = order === "descending" ? -1 : 1;
   rows.sort((a, b) => {
     if (order === "none") return a.row.dataset.place - b.row.dataset.place;
     return a.isEmpty - b.isEmpty || sign * compare(a, b, isNumeric) || a.row.dataset.place - b.row.dataset.place;
   });
-  body.append(...rows.map((one) => one.row));
+  body.append(...rows.map((one) => one.row), ...body.querySelectorAll(":scope > [data-total]"));
   for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", other === heading ? order : "none");
 }
 
