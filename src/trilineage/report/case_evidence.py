@@ -4,18 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
-
 from trilineage.core.artifacts import Run
 from trilineage.report.blocks import Block, Figure, Fold, Gallery, Notice, Section, Table, Text
-from trilineage.report.drawing import INK, MODEL, MUTED, SECOND, draw
+from trilineage.report.drawing import MODEL, MUTED, SECOND
 from trilineage.report.numbers import counted, number
 from trilineage.report.patient_barcodes import concept_name, nearest_section, standing_figure, stripes
 from trilineage.report.pictures import Wanted, pictures_of
+from trilineage.report.sketch import Scale, Sketch
 
 N_LISTED = 8
 """Concepts for, and as many against, a decision in the table."""
+WIDTH_PX, _ROW_PX = 800.0, 21.0
 
 Case = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -93,49 +92,54 @@ def genes_section(case: Case) -> Section | None:
 
 def genes_figure(case: Case, found: Record) -> Figure:
     """Draw what each gene adds to the decision, and its expression beside that of the training patients."""
-    genes = [*found["for"], *reversed(found["against"])]
-
-    def paint(canvas: Canvas) -> None:
-        left, right = canvas.subplots(1, 2, sharey=True, width_ratios=(1.0, 1.25))
-        for row, gene in enumerate(genes):
-            left.barh(
-                row, gene["attribution"], height=0.68, color=MODEL if gene["attribution"] > 0 else SECOND
-            )
-        left.axvline(0, color=INK, linewidth=0.7)
-        left.set(title="For (right) and against (left)", xlabel="Added to the evidence")
-        left.set_yticks(range(len(genes)), [gene["symbol"] for gene in genes])
-        left.set_ylim(len(genes) - 0.4, -0.6)
-        left.tick_params(axis="y", length=0)
-        left.grid(axis="x")
-        _paint_expression(right, genes, titled(case, found["decision"]))
-
+    genes, top = [*found["for"], *reversed(found["against"])], 24.0
+    bottom = top + _ROW_PX * len(genes)
+    left = 16 + 7.2 * max(len(gene["symbol"]) for gene in genes)
+    sketch = Sketch(WIDTH_PX, bottom + 40)
+    added = [gene["attribution"] for gene in genes]
+    across = Scale(min(0.0, *added), max(0.0, *added), left, left + 0.4 * (WIDTH_PX - left))
+    sketch.text(across.start, 10, "Against (left) and for (right)", is_bold=True)
+    sketch.axis(across, top, bottom, across.ticks(4), "Added to the evidence")
+    sketch.line([(across(0), top), (across(0), bottom)])
+    for row, gene in enumerate(genes):
+        y = top + _ROW_PX * (row + 0.5)
+        sketch.text(left - 8, y, gene["symbol"], anchor="end")
+        colour = MODEL if gene["attribution"] > 0 else SECOND
+        sketch.bar((across(0), y - 7, across(gene["attribution"]), y + 7), colour)
+    _draw_expression(sketch, genes, (across.end + 36, top, bottom), titled(case, found["decision"]))
     said = "; ".join(
         f"{gene['symbol']} {number(gene['attribution'], 3)}, {direction(gene)}" for gene in genes
     )
-    figure = draw(
+    return sketch.figure(
         "genes",
-        paint,
         title=f"Genes for and against {titled(case, found['decision'])}",
         description=said,
         caption="Left: integrated gradients, mean over the samples of the patient. Right: mean expression, log(1 + "
-        "normalised); grey line: training patients, mean and one standard deviation to each side; tick: mean of the "
-        "training patients of the class.",
-        height_in=1.1 + 0.22 * len(genes),
+        "normalised); grey line: training patients, mean and one standard deviation to each side; black tick: mean of "
+        "the training patients of the class.",
+        sources=source_of(case, "rna"),
     )
-    return replace(figure, sources=source_of(case, "rna"))
 
 
-def _paint_expression(axes: Axes, genes: Sequence[Record], decision: str) -> None:
+def _draw_expression(
+    sketch: Sketch, genes: Sequence[Record], place: tuple[float, float, float], decision: str
+) -> None:
+    """Draw the expression of the patient on the spread of the training patients; `place`: left, top, bottom."""
+    left, top, bottom = place
+    ends = [gene["training_mean"] + side * gene["training_deviation"] for gene in genes for side in (-1, 1)]
+    ends += [gene[key] for gene in genes for key in ("expression", "class_mean") if gene[key] is not None]
+    low, high = min(ends), max(ends)
+    margin = 0.03 * (high - low) or 0.5
+    across = Scale(low - margin, high + margin, left, WIDTH_PX - 4)
+    sketch.text(left, 10, f"Expression (dot: patient, black tick: {decision})", is_bold=True)
+    sketch.axis(across, top, bottom, across.ticks(5), "Mean expression")
     for row, gene in enumerate(genes):
-        mean, spread = gene["training_mean"], gene["training_deviation"]
-        axes.plot([mean - spread, mean + spread], [row, row], color=MUTED, linewidth=5, alpha=0.45)
-        axes.plot([mean], [row], "|", color=MUTED, markersize=9)
+        y, mean, spread = top + _ROW_PX * (row + 0.5), gene["training_mean"], gene["training_deviation"]
+        sketch.bar((across(mean - spread), y - 3, across(mean + spread), y + 3), MUTED, opacity=0.45)
+        sketch.line([(across(mean), y - 6), (across(mean), y + 6)], MUTED, px=1.5)
         if gene["class_mean"] is not None:
-            axes.plot([gene["class_mean"]], [row], "|", color=INK, markersize=10, markeredgewidth=1.6)
-        axes.plot([gene["expression"]], [row], "o", color=SECOND, markersize=5.5)
-    axes.set(title=f"Expression (dot: patient, black: {decision})", xlabel="Mean expression")
-    axes.tick_params(axis="y", length=0, labelleft=False)
-    axes.grid(axis="x")
+            sketch.line([(across(gene["class_mean"]), y - 7), (across(gene["class_mean"]), y + 7)], px=2.2)
+        sketch.mark(across(gene["expression"]), y, "o", SECOND)
 
 
 def direction(gene: Record) -> str:

@@ -1,15 +1,12 @@
 """Sections of a case about decisions: along the tree, of each lineage, how far from training, and from which Runs."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
-
-from trilineage.report.blocks import Block, Facts, Figure, Fold, Notice, Section, Table, Text
-from trilineage.report.drawing import INK, MODEL, MUTED, SECOND, THIRD, draw
+from trilineage.report.blocks import Block, Facts, Figure, Fold, Level, Notice, Section, Table, Text
+from trilineage.report.drawing import INK, MODEL, MUTED, SECOND, THIRD
 from trilineage.report.numbers import capital, counted, number, percent
+from trilineage.report.sketch import Scale, Sketch
 from trilineage.report.tree_shape import TreeShape
 
 WORDS = {"fused": "all together", "rna": "expression", "images": "images", "concepts": "concepts"}
@@ -19,7 +16,10 @@ MARKS = {"rna": "o", "images": "s", "concepts": "D"}
 """Shapes beside the colours: told apart in print."""
 EVIDENCE = "../evidence.csv"
 INDENT = "\N{EM SPACE}"
-_ROW_IN = 0.27
+WIDTH_PX = 800.0
+FAR = 95.0
+"""Percentile from which the page warns."""
+_ROW_PX, _INDENT_PX = 24.0, 34.0
 
 Case = Mapping[str, Any]
 
@@ -50,56 +50,45 @@ def path_facts(case: Case) -> Facts:
 
 def tree_figure(case: Case, shape: TreeShape) -> Figure:
     """Draw the tree as an indented list, the pooled probabilities as bars, those of the lineages as marks."""
-    voices = case["lineages"]
-
-    def paint(canvas: Canvas) -> None:
-        left, right = canvas.subplots(1, 2, sharey=True, width_ratios=(1.0, 1.5))
-        _paint_tree(left, shape)
-        for row, node in enumerate(shape.rows):
-            if node["in_set"]:
-                right.axhspan(row - 0.5, row + 0.5, color=MUTED, alpha=0.16, linewidth=0)
-            value = node["probability"]["fused"]
-            right.barh(row, value, height=0.62, color=INK, alpha=0.75 if node["on_path"] else 0.28)
-        for voice in voices:
-            values = [node["probability"][voice] for node in shape.rows]
-            right.plot(
-                values,
-                range(len(values)),
-                MARKS[voice],
-                color=COLOURS[voice],
-                markersize=4.6,
-                label=WORDS[voice],
-            )
-        right.set(xlim=(0, 1.02), ylim=(len(shape.rows) - 0.5, -0.5), xlabel="Probability")
-        right.tick_params(axis="y", length=0, labelleft=False)
-        right.grid(axis="x")
-        right.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, handletextpad=0.2)
-
-    said = "; ".join(f"{node['title']} {number(node['probability']['fused'], 2)}" for node in shape.rows)
-    figure = draw(
+    rows, top = shape.rows, 30.0
+    bottom = top + _ROW_PX * len(rows)
+    sketch, across = Sketch(WIDTH_PX, bottom + 38), Scale(0, 1, 300, WIDTH_PX - 16)
+    for place, voice in enumerate(case["lineages"]):
+        sketch.mark(across.start + 130 * place + 6, 12, MARKS[voice], COLOURS[voice])
+        sketch.text(across.start + 130 * place + 18, 12, WORDS[voice])
+    sketch.axis(across, top, bottom, (0, 0.2, 0.4, 0.6, 0.8, 1), "Probability")
+    _draw_tree(sketch, shape, top)
+    for row, node in enumerate(rows):
+        y = top + _ROW_PX * (row + 0.5)
+        if node["in_set"]:
+            sketch.bar((across.start, y - _ROW_PX / 2, WIDTH_PX, y + _ROW_PX / 2), MUTED, opacity=0.16)
+        values = node["probability"]
+        strength = 0.75 if node["on_path"] else 0.28
+        sketch.bar((across(0), y - 8, across(values["fused"]), y + 8), INK, opacity=strength)
+        for voice in case["lineages"]:
+            sketch.mark(across(values[voice]), y, MARKS[voice], COLOURS[voice])
+    return sketch.figure(
         "path",
-        paint,
         title="The tree with the probability of every node",
-        description=f"Probabilities of all lineages together: {said}.",
+        description="Probabilities of all lineages together: "
+        + "; ".join(f"{node['title']} {number(node['probability']['fused'], 2)}" for node in rows)
+        + ".",
         caption="Bars: all lineages together, dark on the way to the decision. Marks: each lineage by itself. Grey "
         "ground: nodes inside the set.",
-        height_in=1.05 + _ROW_IN * len(shape.rows),
+        sources=("../patients.csv", EVIDENCE),
     )
-    return replace(figure, sources=("../patients.csv", EVIDENCE))
 
 
-def _paint_tree(axes: Axes, shape: TreeShape) -> None:
+def _draw_tree(sketch: Sketch, shape: TreeShape, top: float) -> None:
     """Write the nodes with lines from each to its parent."""
-    depths, place = shape.depths, {name: row for row, name in enumerate(shape.names)}
-    for row, (node, depth) in enumerate(zip(shape.rows, depths, strict=True)):
+    place = {name: row for row, name in enumerate(shape.names)}
+    for row, (node, depth) in enumerate(zip(shape.rows, shape.depths, strict=True)):
+        y, x = top + _ROW_PX * (row + 0.5), 4 + _INDENT_PX * depth
         if node["parents"]:
-            above = place[node["parents"][0]]
-            corner = [depth - 0.8, depth - 0.8, depth - 0.15]
-            axes.plot(corner, [above + 0.35, row, row], color=MUTED, linewidth=0.9)
-        weight = "bold" if node["on_path"] else "normal"
-        axes.text(depth, row, node["title"], va="center", weight=weight)
-    axes.set(xlim=(-0.2, max(depths) + 2.4))
-    axes.set_axis_off()
+            above = top + _ROW_PX * (place[node["parents"][0]] + 0.85)
+            corner = x - _INDENT_PX + 6
+            sketch.line([(corner, above), (corner, y), (x - 5, y)], MUTED)
+        sketch.text(x, y, node["title"], is_bold=node["on_path"])
 
 
 def node_table(case: Case, shape: TreeShape) -> Table:
@@ -130,7 +119,7 @@ def node_table(case: Case, shape: TreeShape) -> Table:
 def opinions_section(case: Case) -> Section:
     """Show what each lineage says beside the others, and say in a sentence where they part."""
     found = case["agreement"]
-    level = "note" if found["is_agreed"] else "caution"
+    level: Level = "note" if found["is_agreed"] else "caution"
     blocks: list[Block] = [Notice(str(found["sentence"]), level), leaves_figure(case)]
     blocks += [Text(text) for text in missing_sentences(case)]
     return Section("lineages", "What each lineage says", tuple(blocks))
@@ -146,36 +135,36 @@ def leaves_figure(case: Case) -> Figure:
     """Draw the probabilities of the leaves, a panel for all together and one for each lineage."""
     leaves = [row for row in TreeShape.of(case["tree"]).rows if row["is_leaf"]]
     voices = ("fused", *case["lineages"])
-
-    def paint(canvas: Canvas) -> None:
-        panels = canvas.subplots(1, len(voices), sharey=True, squeeze=False)[0]
-        for axes, voice in zip(panels, voices, strict=True):
-            values = [leaf["probability"][voice] for leaf in leaves]
-            top = max(values)
-            for row, value in enumerate(values):
-                axes.barh(row, value, height=0.66, color=COLOURS[voice], alpha=0.9 if value == top else 0.4)
-                if value >= 0.005:
-                    axes.text(value + 0.03, row, number(value, 2), va="center", size=7.5)
-            axes.set(xlim=(0, 1.25), ylim=(len(leaves) - 0.4, -0.6), title=capital(WORDS[voice]))
-            axes.set_xticks([0, 0.5, 1])
-            axes.tick_params(axis="y", length=0)
-            axes.grid(axis="x")
-        panels[0].set_yticks(range(len(leaves)), [leaf["title"] for leaf in leaves])
-
-    said = "; ".join(
-        f"{WORDS[voice]}: "
-        + ", ".join(f"{leaf['title']} {number(leaf['probability'][voice], 2)}" for leaf in leaves)
-        for voice in voices
-    )
-    figure = draw(
+    left, top = 12 + 6.6 * max(len(leaf["title"]) for leaf in leaves), 24.0
+    bottom = top + _ROW_PX * len(leaves)
+    sketch = Sketch(WIDTH_PX, bottom + 22)
+    panel = (WIDTH_PX - left) / len(voices)
+    for row, leaf in enumerate(leaves):
+        sketch.text(left - 6, top + _ROW_PX * (row + 0.5), leaf["title"], anchor="end")
+    for place, voice in enumerate(voices):
+        start = left + panel * place
+        across = Scale(0, 1, start, start + panel - 52)
+        sketch.text(start, 10, capital(WORDS[voice]), is_bold=True)
+        sketch.axis(across, top, bottom, (0, 0.5, 1))
+        highest = max(leaf["probability"][voice] for leaf in leaves)
+        for row, leaf in enumerate(leaves):
+            value, y = leaf["probability"][voice], top + _ROW_PX * (row + 0.5)
+            strength = 0.9 if value == highest else 0.4
+            sketch.bar((across(0), y - 8, across(value), y + 8), COLOURS[voice], opacity=strength)
+            sketch.text(across(value) + 5, y, number(value, 2), px=10.5)
+    return sketch.figure(
         "voices",
-        paint,
         title="Diagnoses by lineage",
-        description=said,
+        description="; ".join(_said(voice, leaves) for voice in voices),
         caption="Probability of each diagnosis; the most probable one of each lineage is dark.",
-        height_in=0.85 + 0.25 * len(leaves),
+        sources=("../patients.csv", EVIDENCE),
     )
-    return replace(figure, sources=("../patients.csv", EVIDENCE))
+
+
+def _said(voice: str, leaves: Sequence[Mapping[str, Any]]) -> str:
+    """Return the opinion of one voice in words."""
+    told = ", ".join(f"{leaf['title']} {number(leaf['probability'][voice], 2)}" for leaf in leaves)
+    return f"{WORDS[voice]}: {told}"
 
 
 # ---- not seen before ------------------------------------------------------------------------------------------------
@@ -212,31 +201,28 @@ def unseen_section(case: Case) -> Section | None:
     return Section("unseen", "Seen before?", blocks)
 
 
-def unseen_figure(known: list[Mapping[str, Any]]) -> Figure:
+def unseen_figure(known: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw the place of the patient among the validation patients."""
-
-    def paint(canvas: Canvas) -> None:
-        axes = canvas.subplots()
-        axes.axvspan(95, 100, color=SECOND, alpha=0.18, linewidth=0)
-        for row, one in enumerate(known):
-            axes.plot([0, 100], [row, row], color=MUTED, linewidth=1.2, alpha=0.6)
-            voice = one["lineage"]
-            axes.plot([one["percentile"]], [row], MARKS[voice], color=COLOURS[voice], markersize=7)
-        axes.set_yticks(range(len(known)), [capital(WORDS[one["lineage"]]) for one in known])
-        axes.set(xlim=(-2, 102), ylim=(len(known) - 0.5, -0.5))
-        axes.set_xlabel("Validation patients that lie nearer to training, %")
-        axes.tick_params(axis="y", length=0)
-
-    said = "; ".join(f"{WORDS[one['lineage']]} at percentile {number(one['percentile'], 0)}" for one in known)
-    return draw(
-        "unseen",
-        paint,
+    top, across = 8.0, Scale(0, 100, 96, 520)
+    bottom = top + 30 * len(known)
+    sketch = Sketch(540, bottom + 38)
+    sketch.bar((across(FAR), top, across(100), bottom), SECOND, opacity=0.2)
+    sketch.axis(
+        across, top, bottom, (0, 25, 50, 75, 100), "Validation patients that lie nearer to training, %"
+    )
+    for row, one in enumerate(known):
+        y, voice = top + 30 * (row + 0.5), one["lineage"]
+        sketch.text(across.start - 10, y, capital(WORDS[voice]), anchor="end")
+        sketch.line([(across.start, y), (across.end, y)], MUTED, opacity=0.6)
+        sketch.mark(across(one["percentile"]), y, MARKS[voice], COLOURS[voice])
+    return sketch.figure(
+        "unlike",
         title="How unlike training this patient is",
-        description=said,
+        description="; ".join(
+            f"{WORDS[one['lineage']]} at percentile {number(one['percentile'], 0)}" for one in known
+        ),
         caption="Distance to the training patients: of the images in the features of the network, of the samples in "
         "the latent of the autoencoder, of the barcode to the three nearest barcodes. Shaded: beyond 95 in 100.",
-        height_in=0.75 + 0.32 * len(known),
-        width_in=6.4,
     )
 
 

@@ -77,8 +77,8 @@ def write_patient_genes(
         mean = material.expression.mean(material.rows[shown[row]])
         about = {"patient": str(decided.patients[row]), "decision": decided.classes[code]}
         about |= {"n_samples": len(shown[row])}
-        for key, values in _rows(found[row], mean, training, material, about, code).items():
-            columns.setdefault(key, []).extend(values)
+        for key, column in _rows(found[row], mean, training, material, about, code).items():
+            columns.setdefault(key, []).extend(column)
     run.write_table(PATIENT_GENES, columns)
 
 
