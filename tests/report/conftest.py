@@ -222,6 +222,12 @@ def case_runs():
 
 
 @pytest.fixture(scope="session")
+def fusion_runs():
+    """Module that writes Runs of cases that were fused."""
+    return _beside("fusion_runs")
+
+
+@pytest.fixture(scope="session")
 def make_image_run(image_runs, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     """Write image Runs into a temporary folder."""
     return image_runs.ImageRunMaker(tmp_path_factory.mktemp("image-runs"))

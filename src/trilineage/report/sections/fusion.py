@@ -10,7 +10,7 @@ from trilineage.core.records import Comparison
 from trilineage.report.blocks import Block, Cell, Figure, Fold, Linked, Notice, Section, Table, Text
 from trilineage.report.drawing import INK, MODEL, MUTED, draw
 from trilineage.report.findings import score_notices
-from trilineage.report.numbers import counted, interval, listed, number, percent, sentence
+from trilineage.report.numbers import compared, counted, interval, listed, number, percent, sentence
 from trilineage.report.scoreboard import Board, boards, comparison_table, score_table
 from trilineage.report.sections.scores import chance_level, score_figure
 
@@ -185,7 +185,8 @@ def case_list_section(run: Run) -> Section | None:
         blocks.append(
             Notice(
                 f"{counted(len(strangers), 'patient')} with a diagnosis that no lineage was taught "
-                f"({listed(sorted({case['label'] for case in strangers}))}) count in no score.",
+                f"({listed(sorted({case['label'] for case in strangers}))}) "
+                f"{'counts' if len(strangers) == 1 else 'count'} in no score.",
                 "caution",
             )
         )
@@ -263,12 +264,11 @@ def _reached(found: Sequence[Board]) -> list[str]:
 
 
 def _gain_sentence(gain: Comparison) -> str:
-    ends = interval(gain.low, gain.high, 2)
     clear = gain.low is not None and gain.high is not None and (gain.low > 0 or gain.high < 0)
     where = "" if gain.population == "all" else f" {gain.population}"
     return (
-        f"Over {gain.second} alone, the best lineage on validation patients, that is {number(gain.difference, 2)} more"
-        f"{f' ({ends})' if ends else ''} on the {counted(gain.n_patients, 'patient')}{where}: "
+        f"Over {gain.second} alone, the best lineage on validation patients, the difference is "
+        f"{compared(gain, 2)} on the {counted(gain.n_patients, 'patient')}{where}: "
         f"{'a clear difference' if clear else 'no clear difference'}."
     )
 
