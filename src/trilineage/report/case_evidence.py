@@ -115,7 +115,7 @@ def genes_figure(case: Case, found: Record) -> Figure:
         title=f"Genes for and against {titled(case, found['decision'])}",
         description=said,
         caption="Left: integrated gradients, mean over the samples of the patient. Right: mean expression, log(1 + "
-        "normalised); grey line: training patients, mean and one standard deviation to each side; black tick: mean of "
+        "normalised); grey line: training patients, mean and one standard deviation to each side; strong tick: mean of "
         "the training patients of the class.",
         sources=source_of(case, "rna"),
     )
@@ -131,7 +131,7 @@ def _draw_expression(
     low, high = min(ends), max(ends)
     margin = 0.03 * (high - low) or 0.5
     across = Scale(low - margin, high + margin, left, WIDTH_PX - 4)
-    sketch.text(left, 10, f"Expression (dot: patient, black tick: {decision})", is_bold=True)
+    sketch.text(left, 10, f"Expression (dot: patient, tick: {decision})", is_bold=True)
     sketch.axis(across, top, bottom, across.ticks(5), "Mean expression")
     for row, gene in enumerate(genes):
         y, mean, spread = top + _ROW_PX * (row + 0.5), gene["training_mean"], gene["training_deviation"]

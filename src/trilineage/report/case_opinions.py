@@ -19,7 +19,7 @@ INDENT = "\N{EM SPACE}"
 WIDTH_PX = 800.0
 FAR = 95.0
 """Percentile from which the page warns."""
-_ROW_PX, _INDENT_PX = 24.0, 34.0
+_ROW_PX, _INDENT_PX, _LETTER_PX = 24.0, 26.0, 6.8
 
 Case = Mapping[str, Any]
 
@@ -52,7 +52,11 @@ def tree_figure(case: Case, shape: TreeShape) -> Figure:
     """Draw the tree as an indented list, the pooled probabilities as bars, those of the lineages as marks."""
     rows, top = shape.rows, 30.0
     bottom = top + _ROW_PX * len(rows)
-    sketch, across = Sketch(WIDTH_PX, bottom + 38), Scale(0, 1, 300, WIDTH_PX - 16)
+    names = [
+        _INDENT_PX * depth + _LETTER_PX * len(node["title"])
+        for node, depth in zip(rows, shape.depths, strict=True)
+    ]
+    sketch, across = Sketch(WIDTH_PX, bottom + 38), Scale(0, 1, 24 + max(names), WIDTH_PX - 16)
     for place, voice in enumerate(case["lineages"]):
         sketch.mark(across.start + 130 * place + 6, 12, MARKS[voice], COLOURS[voice])
         sketch.text(across.start + 130 * place + 18, 12, WORDS[voice])
@@ -73,7 +77,7 @@ def tree_figure(case: Case, shape: TreeShape) -> Figure:
         description="Probabilities of all lineages together: "
         + "; ".join(f"{node['title']} {number(node['probability']['fused'], 2)}" for node in rows)
         + ".",
-        caption="Bars: all lineages together, dark on the way to the decision. Marks: each lineage by itself. Grey "
+        caption="Bars: all lineages together, strong on the way to the decision. Marks: each lineage by itself. Grey "
         "ground: nodes inside the set.",
         sources=("../patients.csv", EVIDENCE),
     )
@@ -86,7 +90,7 @@ def _draw_tree(sketch: Sketch, shape: TreeShape, top: float) -> None:
         y, x = top + _ROW_PX * (row + 0.5), 4 + _INDENT_PX * depth
         if node["parents"]:
             above = top + _ROW_PX * (place[node["parents"][0]] + 0.85)
-            corner = x - _INDENT_PX + 6
+            corner = x - _INDENT_PX + 5
             sketch.line([(corner, above), (corner, y), (x - 5, y)], MUTED)
         sketch.text(x, y, node["title"], is_bold=node["on_path"])
 
@@ -135,7 +139,7 @@ def leaves_figure(case: Case) -> Figure:
     """Draw the probabilities of the leaves, a panel for all together and one for each lineage."""
     leaves = [row for row in TreeShape.of(case["tree"]).rows if row["is_leaf"]]
     voices = ("fused", *case["lineages"])
-    left, top = 12 + 6.6 * max(len(leaf["title"]) for leaf in leaves), 24.0
+    left, top = 12 + _LETTER_PX * max(len(leaf["title"]) for leaf in leaves), 24.0
     bottom = top + _ROW_PX * len(leaves)
     sketch = Sketch(WIDTH_PX, bottom + 22)
     panel = (WIDTH_PX - left) / len(voices)
@@ -156,7 +160,7 @@ def leaves_figure(case: Case) -> Figure:
         "voices",
         title="Diagnoses by lineage",
         description="; ".join(_said(voice, leaves) for voice in voices),
-        caption="Probability of each diagnosis; the most probable one of each lineage is dark.",
+        caption="Probability of each diagnosis; the most probable one of each lineage is strong.",
         sources=("../patients.csv", EVIDENCE),
     )
 
