@@ -1,5 +1,5 @@
 # Everything a person or a machine runs here. Each target sets up what it needs.
-#   make demo    simulated blood to a report          make test    the tests
+#   make demo    every lineage on one page             make test    the tests
 #   make check   all that must hold before a commit   make bench   speed and memory tables
 #   make fuzz    10,000 damaged files per reader    make soak    100 kills per trainer
 #   make tree    what every file is about             make where RECIPE=rna   the files a recipe uses, in order
@@ -31,15 +31,8 @@ $(STAMP): pyproject.toml constraints.txt
 
 # ---- what a visitor types ------------------------------------------------------------------------------------------
 
-demo: $(DEMO)/blood.h5ad
-	$(BIN)/trilineage rna fit --config configs/demo.toml --data $(DEMO)/blood.h5ad --out $(DEMO)/run
-	$(BIN)/trilineage rna explain $(DEMO)/run
-	$(BIN)/trilineage report $(DEMO)/run
-	@echo "Open $(DEMO)/run/report.html in a browser."
-
-$(DEMO)/blood.h5ad: | $(STAMP)
-	@mkdir -p $(DEMO)
-	$(BIN)/trilineage data simulate --out $@
+demo: $(STAMP)
+	$(BIN)/trilineage demo --out $(DEMO)
 
 test: $(STAMP)
 	$(ONE_THREAD) $(BIN)/python -m pytest -q $(TWO_PROCESSES)

@@ -45,6 +45,7 @@ def test_the_module_can_be_run_as_torchrun_does():
 def test_the_commands_are_those_of_the_manual():
     assert [name for name, _ in commands()] == [
         "trilineage report",
+        "trilineage demo",
         "trilineage rna fit",
         "trilineage rna predict",
         "trilineage rna transfer",

@@ -21,7 +21,7 @@ from trilineage.demo.steps import phases_of
 LOG, FAILURE = "beside.txt", "beside_failed.txt"
 GRACE_S = 20.0
 """Seconds to write a checkpoint after being asked to stop."""
-_POLL_S = 0.2
+_POLL_S, _PARENT_S = 0.2, 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def beside(demo: Demo, phase_number: int) -> Iterator[None]:
     (demo.log / FAILURE).unlink(missing_ok=True)
     threads = str(threads_of_a_lineage())
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    words = [sys.executable, "-m", __name__, str(demo.path), str(phase_number), demo.device]
+    words = [sys.executable, "-m", __name__, str(demo.path), str(phase_number), demo.device, str(os.getpid())]
     with open(demo.log / LOG, "ab") as log:
         child = subprocess.Popen(
             words,
@@ -110,7 +110,7 @@ def work_beside(demo: Demo, phase_number: int) -> int:
 def _end_with_parent(parent: int) -> None:
     """Stop as on SIGTERM once the process that waits is gone, even if it was killed."""
     while os.getppid() == parent:
-        time.sleep(1.0)
+        time.sleep(_PARENT_S)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -119,9 +119,9 @@ def _raise_interrupt(number: int, frame: object) -> None:
 
 
 def main(words: list[str]) -> int:
-    """Run as `python -m trilineage.demo.beside DEMO PHASE DEVICE`."""
+    """Run as `python -m trilineage.demo.beside DEMO PHASE DEVICE PARENT`."""
     signal.signal(signal.SIGTERM, _raise_interrupt)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(int(words[3]),), daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     return work_beside(read_demo(Path(words[0]), words[2]), int(words[1]))
 

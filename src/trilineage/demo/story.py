@@ -18,6 +18,7 @@ from trilineage.demo.beside import beside
 from trilineage.demo.claims import Claim, read_claims
 from trilineage.demo.cores import n_cores
 from trilineage.demo.places import Demo, open_demo
+from trilineage.demo.real_data import require_data
 from trilineage.demo.records import count_done, do_step, is_done, remaining_s
 from trilineage.demo.settings import DemoSettings
 from trilineage.demo.steps import Phase, Step, phases_of
@@ -60,6 +61,8 @@ def run_demo(settings: DemoSettings, out: Path | str, *, device: str = "auto") -
         As the recipes.
     """
     demo = open_demo(settings, out, device)
+    if not demo.is_simulated:
+        require_data(demo)
     phases = phases_of(demo)
     try:
         for number, phase in enumerate(phases):

@@ -149,8 +149,12 @@ def _write_all(
     context = multiprocessing.get_context("spawn")  # a forked process could inherit a held lock of a thread
     with ProcessPoolExecutor(min(workers, len(patients)), mp_context=context) as pool:
         jobs = [pool.submit(write_patient, folder, settings, patient) for patient in patients]
-        for job in as_completed(jobs):
-            meter.advance(job.result())
+        try:
+            for job in as_completed(jobs):
+                meter.advance(job.result())
+        except BaseException:  # leave after the patients at hand, not after all of them
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def write_patient(folder: Path, settings: SmearSettings, patient: SmearPatient) -> int:
