@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from trilineage.core.progress import Meter, logged, progress, set_quiet
+from trilineage.core.progress import Meter, logged, progress, quietly, set_quiet
 
 
 class Clock:
@@ -91,3 +91,17 @@ def test_quiet_shows_nothing(monkeypatch, loud):
         meter.advance(10)
     assert stream.getvalue() == ""
     assert meter.done == 10
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_quiet_block_shows_nothing_and_what_was_before_comes_back(monkeypatch, loud, before):
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", stream)
+    set_quiet(before)
+    with quietly(), progress("inside", 1) as meter:
+        meter.advance()
+    assert stream.getvalue() == ""
+    with progress("after", 1) as meter:
+        meter.advance()
+    assert ("after" in stream.getvalue()) is not before

@@ -87,6 +87,17 @@ def set_quiet(is_quiet: bool) -> None:
 
 
 @contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Show no bar and no line inside the block."""
+    before = _is_quiet
+    set_quiet(True)
+    try:
+        yield
+    finally:
+        set_quiet(before)
+
+
+@contextlib.contextmanager
 def progress(description: str, total: int | None, unit: str = "steps") -> Iterator[Meter]:
     """Follow a piece of work: a rich bar on a terminal, a log line every 30 seconds otherwise.
 

@@ -133,8 +133,16 @@ def fit_subtypes(
     weighting: Weighting = "mean",
     settings: SubtypeSettings | None = None,
     seed: int = 0,
+    owners: Shaped[np.ndarray, " patient"] | None = None,
 ) -> SubtypeModel:
     """Fit the model of all patients, for new ones and to say why; its scores are those of `predict_subtypes`.
+
+    Parameters
+    ----------
+    features, folds, weighting, settings, seed
+        As in `predict_subtypes`; of the folds only patients and labels are used.
+    owners
+        Whom each row belongs to, where several rows are of one patient: they stay in one inner fold.
 
     Raises
     ------
@@ -143,7 +151,8 @@ def fit_subtypes(
     """
     settings = settings or SubtypeSettings()
     _require_rows(features.shape[0], folds)
-    return _fit(features, folds.labels, folds.classes, weighting, settings, generator(seed, "final folds"))
+    rng = generator(seed, "final folds")
+    return _fit(features, folds.labels, folds.classes, weighting, settings, rng, owners)
 
 
 def score_subtypes(
@@ -231,13 +240,14 @@ def _fit(
     weighting: Weighting,
     settings: SubtypeSettings,
     rng: np.random.Generator,
+    owners: Shaped[np.ndarray, " patient"] | None = None,
 ) -> SubtypeModel:
     """Choose the penalty by cross-validation inside these patients and fit all of them with it."""
     options: dict[str, Any] = {"weighting": weighting, "is_class_balanced": settings.is_class_balanced}
     penalties = sorted(settings.inverse_penalties)
     losses = np.zeros(len(penalties))
     if len(penalties) > 1:
-        inner = deal_folds(np.eye(len(classes), dtype=np.int64)[labels], settings.n_inner_folds, rng=rng)
+        inner = _inner_folds(labels, len(classes), owners, settings.n_inner_folds, rng)
         said = np.zeros((len(penalties), len(labels), len(classes)))
         for fold in np.unique(inner):
             train, test = inner != fold, inner == fold
@@ -245,6 +255,24 @@ def _fit(
             said[:, test] = path.sweep(features[test], penalties)
         losses = np.array([_balanced_log_loss(labels, own) for own in said])
     return FitPath(features, labels, classes, **options).model(penalties[int(losses.argmin())])
+
+
+def _inner_folds(
+    labels: Int[np.ndarray, " patient"],
+    n_classes: int,
+    owners: Shaped[np.ndarray, " patient"] | None,
+    n_folds: int,
+    rng: np.random.Generator,
+) -> Int[np.ndarray, " patient"]:
+    """Deal rows to folds, those of one owner to the same."""
+    counts = np.eye(n_classes, dtype=np.int64)[labels]
+    if owners is None:
+        return deal_folds(counts, n_folds, rng=rng)
+    names, codes = np.unique(owners, return_inverse=True)
+    of_owners = np.zeros((len(names), n_classes), dtype=np.int64)
+    np.add.at(of_owners, codes.reshape(-1), counts)
+    folds: np.ndarray = deal_folds(of_owners, n_folds, rng=rng)[codes.reshape(-1)]
+    return folds
 
 
 def _balanced_log_loss(

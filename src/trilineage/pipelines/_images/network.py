@@ -1,7 +1,7 @@
 """The networks of one split: built from the configuration, trained on its training images, one or one per parent."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float32, Int, Int64
 from torch import Tensor, nn
 
-from trilineage.core.seeding import generator, seed_everything
+from trilineage.core.seeding import seed_everything
 from trilineage.data.images.batches import ImageBatches
 from trilineage.data.splits import Split
 from trilineage.data.taxonomy import Taxonomy
@@ -26,8 +26,9 @@ from trilineage.models.image_classifier import ImageClassifier
 from trilineage.models.parent_networks import ParentNetworks
 from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.material import Material
-from trilineage.training.loop import History, Validate, train
-from trilineage.training.mixing import FeatureBatch, mixed
+from trilineage.training.head_training import FeatureBatches, node_validation
+from trilineage.training.loop import History, train
+from trilineage.training.mixing import mixed
 from trilineage.training.objectives.classification import sample_weights
 from trilineage.training.objectives.hierarchy import balanced_weights, hierarchy_step
 from trilineage.training.place import Place
@@ -36,44 +37,6 @@ ImageModel = ImageClassifier | ParentNetworks
 """What predicts: one network, or one for every parent."""
 
 logger = logging.getLogger(__name__)
-
-
-class FeatureBatches:
-    """Features of training images for a head alone; each epoch takes one of the kept looks at each image."""
-
-    def __init__(
-        self,
-        views: Float32[np.ndarray, "view image d"],
-        labels: Int64[np.ndarray, " image"],
-        weights: np.ndarray,
-    ):
-        self.views, self.labels, self.weights = views, labels, weights.astype(np.float32)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def order(self, *, seed: int, epoch: int) -> Int64[np.ndarray, " image"]:
-        """Return the images of an epoch, each with the look that is its turn."""
-        draw = generator(seed, "feature batches", epoch)
-        view = draw.integers(len(self.views), size=len(self))
-        return (view * len(self) + np.arange(len(self)))[draw.permutation(len(self))]
-
-    def take(self, positions: Int[np.ndarray, " batch"]) -> "MovableFeatures":
-        """Return the minibatch of these images."""
-        view, chosen = np.divmod(positions, max(len(self), 1))
-        return MovableFeatures(
-            torch.from_numpy(self.views[view, chosen]),
-            torch.from_numpy(self.labels[chosen]),
-            torch.from_numpy(self.weights[chosen]),
-        )
-
-
-class MovableFeatures(FeatureBatch):
-    """Features that the loop sends to the device."""
-
-    def to(self, device: torch.device | str) -> "MovableFeatures":
-        """Return the batch on a device."""
-        return MovableFeatures(*(part.to(device) for part in self))
 
 
 class Branch(NamedTuple):
@@ -226,6 +189,8 @@ class _Fit:
             else None
         )
         step = hierarchy_step(config.hierarchy, self.branch.taxonomy, alpha)
+        patients = self.material.cohort.patient_codes[self.valid]
+        codes, taxonomy = self.branch.codes[self.valid], self.branch.taxonomy
         return train(
             model,
             mixed(step, settings.mixup),
@@ -235,7 +200,7 @@ class _Fit:
             device=place.device,
             checkpoints_dir=None if place.checkpoints_dir is None else place.checkpoints_dir / self._folder(),
             fingerprint=place.fingerprint,
-            validate=self._validation(model, watched) if has_valid else None,
+            validate=node_validation(model, watched, codes, patients, taxonomy) if has_valid else None,
             name=self.branch.name,
         )
 
@@ -248,26 +213,6 @@ class _Fit:
         return sample_weights(
             self.branch.codes[self.train], cohort.patient_codes[self.train], weighting=self.config.weighting
         )
-
-    def _validation(self, model: nn.Module, watched: Callable[[], Tensor]) -> Validate:
-        """Return what is measured after each epoch: -log p(label), every patient weighing the same, and accuracy."""
-        cohort, codes = self.material.cohort, self.branch.codes[self.valid]
-        weights = sample_weights(codes, cohort.patient_codes[self.valid], weighting="donor")
-        leaves = self.branch.taxonomy.leaf_nodes
-
-        def validate() -> Mapping[str, float]:
-            model.eval()
-            with torch.inference_mode():
-                log_p = watched().float().cpu().numpy()
-            own = log_p[np.arange(len(codes)), codes]
-            called = leaves[log_p[:, leaves].argmax(axis=1)]
-            is_right = self.branch.taxonomy.ancestors[called, codes]
-            return {
-                "valid_loss": float(-(own * weights).mean()),
-                "valid_accuracy": float((is_right * weights).mean()),
-            }
-
-        return validate
 
 
 def head_of(model: ImageModel) -> HierarchicalHead | None:
