@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from trilineage import __version__
-from trilineage.cli import cases, concepts, data, demo, images, report, rna
+from trilineage.cli import cases, concepts, data, demo, doctor, images, report, rna
 from trilineage.cli.messages import configure_messages
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(cases.app, name="cases")
 app.command("report")(report.report)
 app.add_typer(data.app, name="data")
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 
 
 def _show_version(is_wanted: bool) -> bool:

@@ -17,8 +17,10 @@ from trilineage.report.scoreboard import Board, boards, population_suffix, role_
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from trilineage.cli.checkup import Check
     from trilineage.data.sae_formats.weights import SaeWeights
     from trilineage.demo.claims import Claim
+    from trilineage.evaluation.concepts.review import Review
     from trilineage.models.extraction import ExtractionReport
     from trilineage.pipelines.cases import Together
     from trilineage.pipelines.concepts import Barcoded
@@ -33,6 +35,8 @@ SHOWN_METRICS = (
 """Metrics of classes, of trees, of maps and of readers, as many as fit on a line with their intervals; the report has
 all."""
 MAX_PATIENTS_SHOWN = 20
+_MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
+_STYLES = {"ok": "", "note": "yellow", "problem": "bold red"}
 _WIDTH_WITHOUT_TERMINAL = 140
 
 
@@ -153,6 +157,34 @@ def show_dictionary(weights: "SaeWeights", out: Path) -> None:
     typer.echo(
         f"{weights.n_latents:,} latents on tokens of width {weights.width:,} ({weights.activation}): {out}"
     )
+
+
+def show_review(review: "Review") -> None:
+    """Print what reviewers confirmed beside what they took of the controls, and how far they agree."""
+    answer(confirmed=review.confirmed, agreement=review.agreement, p_values=dict(review.p_values))
+    for score in review.confirmed:
+        what = "concepts" if score.metric == "confirmed" else "controls"
+        typer.echo(f"{score.subject}: {scored(score, 2)} of {score.n_samples} {what} are one concept")
+    for name, p_value in review.p_values.items():
+        typer.echo(f"{name}: p = {p_value:.2g} that concepts are confirmed no more often than controls")
+    for score in review.agreement:
+        typer.echo(f"{score.subject}: {metric_heading(score.metric)} {scored(score, 2)}")
+
+
+def show_checks(checks: "Sequence[Check]") -> None:
+    """Print what a look at this machine found, and below it what is missing for which command."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for check in checks:
+        table.add_row(_MARKS[check.status], check.name, check.found, style=_STYLES[check.status])
+    _print(table)
+    for check in checks:
+        if check.status != "ok":
+            missed = f" (for {', '.join(check.needed_for)})" if check.needed_for else ""
+            typer.echo(f"{check.name}: {check.remedy or check.found}{missed}")
+    n_problems = sum(check.status == "problem" for check in checks)
+    typer.echo(f"{counted(n_problems, 'problem')}." if n_problems else "Nothing that is needed is missing.")
 
 
 def score_table(board: Board) -> "Table":
