@@ -9,7 +9,7 @@ from trilineage.core.errors import ArtifactError, ConfigError
 from trilineage.data.images.settings import ImageDataSettings
 from trilineage.models.backbones.build import build_backbone
 from trilineage.models.backbones.spec import BackboneSettings
-from trilineage.models.encoder import EncoderSettings, TokenEncoder, build_encoder
+from trilineage.models.encoder import EncoderSettings, TokenEncoder, build_encoder, encoder_options
 from trilineage.models.encoder_file import write_encoder
 
 
@@ -171,3 +171,25 @@ def test_the_encoder_in_the_package_is_taken_unless_another_is_named(monkeypatch
 def test_a_backbone_that_is_named_wins_over_the_encoder_in_the_package():
     settings = EncoderSettings(backbone=BackboneSettings(name="small_vit", pool="cls"))
     assert build_encoder(settings, 16).spec.name == "small_vit"
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "expected"),
+    [
+        ("bundled", "", {"encoder.run": "bundled"}),
+        ("runs/cells", "", {"encoder.run": "runs/cells"}),
+        ("dinobloom-b", "w.pth", ("dinobloom-b", "w.pth")),
+        ("hf-hub:someone/model", "", ("hf-hub:someone/model", "hub")),
+        ("small_vit", "", ("small_vit", "none")),
+    ],
+)
+def test_a_command_line_names_an_encoder(name, weights, expected):
+    if isinstance(expected, tuple):
+        keys = ("encoder.run", "encoder.backbone.name", "encoder.backbone.weights")
+        expected = dict(zip(keys, ("", *expected), strict=True))
+    assert encoder_options(name, weights) == expected
+
+
+def test_weights_beside_an_encoder_that_has_its_own_are_refused():
+    with pytest.raises(ConfigError, match="brings its own weights"):
+        encoder_options("bundled", "hub")

@@ -1,4 +1,4 @@
-"""The `trilineage concepts` commands: fit, predict, explain, compare, subtype, tokens, import, export."""
+"""The `trilineage concepts` commands: fit, predict, explain, compare, subtype, tokens, import, export, review."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,14 +6,15 @@ from typing import Annotated
 
 import typer
 
-from trilineage.cli import options
+from trilineage.cli import options, review
 from trilineage.cli.door import door
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Concepts of blood cells, found by a sparse autoencoder in the tokens of a network: fit, predict, explain, "
-    "compare, subtype, tokens, import, export.",
+    "compare, subtype, tokens, import, export, review.",
 )
+app.add_typer(review.app, name="review")
 
 
 class Format(StrEnum):
@@ -23,23 +24,15 @@ class Format(StrEnum):
     saelens = "saelens"
 
 
-Encoder = Annotated[
-    Path | None,
-    typer.Option(
-        "--encoder", "-e", help="Run of `images fit` whose network is explained; sets `encoder.run`."
-    ),
-]
-
-
 @app.command()
 @door(is_resumable=True)
-@options.fitting("concepts", data=("data__path", options.Images), encoder=("encoder__run", Encoder))
-def fit(asked: options.Fitting) -> None:
+@options.fitting("concepts", data=("data__path", options.Images))
+def fit(asked: options.Fitting, encoder: options.Encoder = "", weights: options.Weights = "") -> None:
     """Learn concepts from the tokens of images, test them on patients held out, and make barcodes of patients."""
     from trilineage.cli.results import show_run
     from trilineage.pipelines import concepts
 
-    show_run(asked.run(concepts.fit))
+    show_run(asked.changed(options.encoder(encoder, weights)).run(concepts.fit))
 
 
 @app.command()
@@ -144,7 +137,8 @@ def tokens(
         Path, typer.Option("--out", "-o", help="Folder of the tokens; set it as `tokens.folder`.")
     ],
     data: options.Images = None,
-    encoder: Encoder = None,
+    encoder: options.Encoder = "",
+    weights: options.Weights = "",
     config: options.Config = None,
     assignments: options.Set = None,
     shard: Annotated[
@@ -158,7 +152,8 @@ def tokens(
     from trilineage.cli.results import show_extraction
     from trilineage.pipelines import concepts
 
-    settings = options.configured(concepts.Config, config, assignments, data__path=data, encoder__run=encoder)
+    chosen = options.encoder(encoder, weights)
+    settings = options.configured(concepts.Config, config, assignments, data__path=data).replace(**chosen)
     show_extraction(concepts.tokens(settings, out, shard=shard, device=device), out)
 
 

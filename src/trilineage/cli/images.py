@@ -1,4 +1,4 @@
-"""The `trilineage images` commands: fit, predict, explain, compare, agree, pretrain."""
+"""The `trilineage images` commands: fit, predict, explain, compare, agree, pretrain, probe."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from trilineage.cli.door import door
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Classify cell images along a tree of diagnoses: fit, predict, explain, compare, agree, pretrain.",
+    help="Classify cell images along a tree of diagnoses: fit, predict, explain, compare, agree, pretrain, probe.",
 )
 
 
@@ -162,3 +162,32 @@ def pretrain(asked: options.Fitting) -> None:
     from trilineage.pipelines import images
 
     show_run(asked.run(images.pretrain))
+
+
+@app.command()
+@door(is_resumable=True)
+@options.fitting("images", settings="ProbeConfig", data=("data__path", options.Images))
+def probe(
+    asked: options.Fitting,
+    encoder: Annotated[
+        str,
+        typer.Argument(
+            metavar="ENCODER", help="bundled, a Run of fit or pretrain, or the name of a backbone."
+        ),
+    ],
+    weights: options.Weights = "",
+    attribute: Annotated[
+        list[str] | None, typer.Option(help="Column of the table to probe beside the label; may be repeated.")
+    ] = None,
+    other: Annotated[
+        Path | None, typer.Option(help="Another data set that tests the probe of the label.")
+    ] = None,
+) -> None:
+    """Measure what the features of an encoder tell, beside those of the same network with random weights."""
+    from trilineage.cli.results import show_run
+    from trilineage.pipelines import images
+
+    more: dict[str, Any] = dict(options.encoder(encoder, weights))
+    more |= {"attributes": tuple(attribute)} if attribute else {}
+    more |= {"other.path": str(other)} if other else {}
+    show_run(asked.changed(more).run(images.probe))

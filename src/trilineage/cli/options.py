@@ -4,7 +4,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -43,7 +43,7 @@ Images = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the Run to write.")]
-Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads of the processor to use; all of them unless said.")
 ]
@@ -55,6 +55,20 @@ Resume = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the Run in --out and start again.")]
+Encoder = Annotated[
+    str,
+    typer.Option(
+        "--encoder",
+        "-e",
+        help="bundled, a Run of `images fit` or `images pretrain`, or the name of a backbone.",
+    ),
+]
+Weights = Annotated[
+    str,
+    typer.Option(
+        help="Weights of that backbone: none, hub, a file or a Run; the published ones, where there are, unless said."
+    ),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished Run.")]
 
 SettingsType = TypeVar("SettingsType")
@@ -71,6 +85,10 @@ class Fitting(NamedTuple):
     """Where to compute."""
     overwrite: bool
     """Whether to delete a Run that is there."""
+
+    def changed(self, options: Mapping[str, Any]) -> "Fitting":
+        """Return the same with some options, by dotted key, changed."""
+        return self._replace(settings=self.settings.replace(**options)) if options else self
 
     def run(self, work: Callable[..., Any], **more: Any) -> Any:
         """Return what a function of a recipe makes of it."""
@@ -196,6 +214,21 @@ def _typed(settings: type[SettingsType], key: str, written: str) -> object:
     for name in key.split("."):
         value = getattr(value, name)
     return value
+
+
+def encoder(name: str, weights: str) -> dict[str, str]:
+    """Return the options, by dotted key, of the encoder that `--encoder` and `--weights` name.
+
+    Raises
+    ------
+    ConfigError
+        For weights beside an encoder that has its own.
+    """
+    from trilineage.models.encoder import encoder_options
+
+    if name:
+        return encoder_options(name, weights)
+    return {"encoder.backbone.weights": weights} if weights else {}
 
 
 def check_output(out: Path, *, resume: bool | None, overwrite: bool) -> None:

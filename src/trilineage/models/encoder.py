@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,7 +16,7 @@ from trilineage.core.errors import ConfigError
 from trilineage.data.tokens.source import Keep, TokenSource, TokenType
 from trilineage.models.backbones.anatomy import measured_shape
 from trilineage.models.backbones.backbone import Backbone
-from trilineage.models.backbones.build import build_backbone
+from trilineage.models.backbones.build import UNPUBLISHED, build_backbone
 from trilineage.models.backbones.bundled import BUNDLED, ENCODER_KIND, ENCODER_WEIGHTS, bundled_run
 from trilineage.models.backbones.freezing import freeze
 from trilineage.models.backbones.spec import BackboneSettings, BackboneSpec
@@ -48,6 +49,37 @@ class EncoderSettings(Settings):
     class token has patches only, whatever `both` says."""
     dtype: Literal["auto", "float16", "float32"] = "auto"
     """Type in which tokens are kept: `float16` (also `auto`) takes half the disk; what it cannot hold is refused."""
+
+
+def encoder_options(name: str, weights: str = "") -> dict[str, str]:
+    """Return the options, by dotted key, of an encoder as a command line names it.
+
+    Parameters
+    ----------
+    name
+        `bundled`, the folder of a Run, or the name of a backbone.
+    weights
+        Weights of a backbone: `none`, `hub`, a file or a Run. Left out: the published ones; for the networks that
+        nobody publishes, random ones.
+
+    Raises
+    ------
+    ConfigError
+        For weights beside an encoder that has its own.
+    """
+    is_path = Path(name).is_dir() or ("/" in name and not name.startswith("hf-hub:"))
+    is_run = name == BUNDLED or is_path
+    if is_run and weights:
+        raise ConfigError(
+            "this encoder brings its own weights",
+            seen=f"{name} with weights {weights}",
+            allowed="weights beside the name of a backbone",
+            remedy="leave the weights out, or name the backbone",
+        )
+    if is_run:
+        return {"encoder.run": name}
+    chosen = weights or ("none" if name in UNPUBLISHED else "hub")
+    return {"encoder.run": "", "encoder.backbone.name": name, "encoder.backbone.weights": chosen}
 
 
 class TokenEncoder:

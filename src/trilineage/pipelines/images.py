@@ -22,6 +22,7 @@ Read from top to bottom. The modules it uses, in the order of the work:
     _images.store, _images.pictures     what is written to the Run, and read back
     _images.predict, _images.explain, _images.compare, _images.agree    what is done with it
     _images.pretrain                    an encoder from images without labels, for `backbone.weights`
+    _images.probe                       what the features of an encoder tell, beside those of random weights
 
 References
 ----------
@@ -55,6 +56,8 @@ from trilineage.pipelines._images.pretrain import (
     write_pretraining,
 )
 from trilineage.pipelines._images.pretrain_config import PretrainConfig
+from trilineage.pipelines._images.probe import gather_probing, open_probe_run, write_probes
+from trilineage.pipelines._images.probe_config import ProbeConfig
 from trilineage.pipelines._images.scores import score_run
 from trilineage.pipelines._images.store import open_run, write_fold, write_results
 from trilineage.pipelines._images.trust import write_fold_trust, write_trust
@@ -66,6 +69,7 @@ __all__ = [
     "Config",
     "Diagnosis",
     "PretrainConfig",
+    "ProbeConfig",
     "Regions",
     "agree",
     "compare",
@@ -73,6 +77,7 @@ __all__ = [
     "fit",
     "predict",
     "pretrain",
+    "probe",
 ]
 
 
@@ -300,3 +305,33 @@ def pretrain(
     place = place.of_run(run)
     model, history = fit_encoder(learned, config, place)
     return finish_run(run, place, lambda: write_pretraining(run, learned, model, history, config))
+
+
+def probe(config: ProbeConfig, out: Path | str, *, device: str = "auto", overwrite: bool = False) -> Run:
+    """Measure what the features of a frozen encoder tell: a linear probe and the nearest neighbours.
+
+    Written with intervals, beside the same network with random weights: scores of the label over all test images, per
+    site and on another data set (`scores.json`), and scores of each attribute (`attributes.json`).
+
+    Parameters
+    ----------
+    config
+        All options; see `ProbeConfig`.
+    out
+        Folder of the Run.
+    device
+        `auto`, `cpu`, `cuda` or `cuda:N`.
+    overwrite
+        Remove a Run that is there.
+
+    Raises
+    ------
+    DataError, LeakageError, ConfigError, ArtifactError
+        As the parts.
+    """
+    probing = gather_probing(config)
+    place = choose_place(config.seed, device)
+    run = open_probe_run(probing, Path(out), place=place, overwrite=overwrite)
+    if is_done(run):
+        return run
+    return finish_run(run, place, lambda: write_probes(run, probing, place))

@@ -19,7 +19,9 @@ from trilineage.models.backbones.small import STEM_STRIDE, SmallCnn, small_vit
 from trilineage.models.backbones.spec import BackboneSettings, BackboneSpec
 from trilineage.models.backbones.weights import load_weights, read_weights
 
-OWN_NAMES = ("cell_vit", "small_vit", "small_cnn", *dinobloom.ARCHITECTURES)
+UNPUBLISHED = ("cell_vit", "small_vit", "small_cnn")
+"""Our own networks, whose weights no hub has."""
+OWN_NAMES = (*UNPUBLISHED, *dinobloom.ARCHITECTURES)
 """Names beside those of timm."""
 
 _HALF = (0.5, 0.5, 0.5)
