@@ -91,7 +91,8 @@ def read_lineage(name: str, path: str) -> Lineage:
             if run.kind != "concepts"
             else "fit it again with labelled patients of every class in the training part (barcode.classify)",
         )
-    said, counts = {}, {}
+    said: dict[str, Prediction] = {}
+    counts: dict[str, int] = {}
     for part, file in PARTS.items():
         prediction = run.predictions(file)
         said[part] = patient_opinions(prediction)
@@ -157,8 +158,8 @@ def patient_nodes(
     """
     written: dict[str, set[str]] = {}
     for lineage in lineages:
-        for patient, labels in lineage.labels.items():
-            written.setdefault(patient, set()).update(labels)
+        for patient, own in lineage.labels.items():
+            written.setdefault(patient, set()).update(own)
     codes, strange = _codes(set().union(*written.values()), tree, label_map)
     nodes: dict[str, int] = {}
     for patient, labels in written.items():

@@ -64,8 +64,9 @@ def populations(opinions: Opinions) -> list[tuple[str, Bool[np.ndarray, " patien
     if has.all():
         return [(EVERYONE, everyone, lineages)]
     found: list[tuple[str, Bool[np.ndarray, " patient"], tuple[str, ...]]] = [(EVERYONE, everyone, ())]
-    if len(lineages) > 1 and has.all(axis=0).any():
-        found.append((COMPLETE, has.all(axis=0), lineages))
+    everything = np.all(has, axis=0)
+    if len(lineages) > 1 and everything.any():
+        found.append((COMPLETE, everything, lineages))
     return found + [
         (f"{WITH}{name}", own, (name,)) for name, own in zip(lineages, has, strict=True) if own.any()
     ]
