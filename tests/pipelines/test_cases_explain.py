@@ -100,6 +100,7 @@ def test_every_test_patient_has_a_case_with_the_decision_of_the_run(explained, p
         fused = {node["node"]: node["probability"]["fused"] for node in case["tree"]}
         assert fused[case["tree"][0]["node"]] == pytest.approx(1.0)
         assert case["decision"]["probability"] == pytest.approx(row["probability"])
+        assert set(case["weights"]) == {"rna", "images", "concepts"}
 
 
 def test_the_probability_of_a_node_is_that_of_the_leaves_below_it(explained):

@@ -72,6 +72,7 @@ def made_up_case(patient: str = "P1", name: str = "001-P1") -> dict[str, Any]:
         "is_right": True,
         "called": {"rna": "AML", "images": "ALL", "concepts": "AML"},
         "certainty": {"rna": 0.79, "images": 0.45, "concepts": 0.7},
+        "weights": {"rna": 1.4, "images": 0.2, "concepts": 0.6},
         "lineages": ["rna", "images", "concepts"],
         "decision": {"node": "AML", "probability": 0.8, "path": path},
         "set": {"node": "acute", "leaves": ["ALL", "AML", "APML"]},

@@ -120,3 +120,10 @@ def test_a_damaged_case_is_called_damaged(tmp_path, case_runs):
     del case["decision"]
     with pytest.raises(ArtifactError, match="damaged"):
         write_case_pages(case_runs.write_cases(tmp_path / "cases", [case]))
+
+
+def test_the_weight_of_each_lineage_is_said(page, case_runs):
+    row = (
+        r'<th scope="row">Expression</th>\s*<td>AML</td>\s*<td class="n">0.79</td>\s*<td class="n">1.40</td>'
+    )
+    assert re.search(row, page(case_runs.made_up_case()))

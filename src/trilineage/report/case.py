@@ -4,8 +4,8 @@ Reads `cases.json` (the list of patients) and `cases/NAME.json` of a Run of `tri
 
 * `kind`, `version`, `made` (`run`, `created`, `trilineage`, `seed`, `taxonomy`, `coverage`; `folders`: the way from the
   page to the Run of each lineage);
-* `patient`, `name`, `label`, `is_known`, `is_right`, `lineages` (who knows the patient), `called` and `certainty` by
-  lineage;
+* `patient`, `name`, `label`, `is_known`, `is_right`, `lineages` (who knows the patient), `called`, `certainty`
+  and `weights` by lineage;
 * `decision` (`node`, `probability`, `path`), `set` (`node`, `leaves`), `tree` (rows of nodes with `probability` by
   voice, `on_path`, `in_set`), `agreement` (`sentence`, `is_agreed`, `parting`, `divergence`);
 * `evidence` by lineage, with a `note` where there is none; `unseen` (`lineage`, `percentile`, `n_reference`, ...).

@@ -15,7 +15,7 @@ from trilineage.pipelines._cases import concept_evidence, images_evidence, rna_e
 from trilineage.pipelines._cases.agreement import PART
 from trilineage.pipelines._cases.config import LINEAGES, Config
 from trilineage.pipelines._cases.sentences import agreement_sentence
-from trilineage.pipelines._cases.store import CASES, EVIDENCE, KIND, PATIENTS, TAXONOMY
+from trilineage.pipelines._cases.store import CASES, EVIDENCE, FUSION, KIND, PATIENTS, TAXONOMY
 from trilineage.pipelines._cases.tables import rows_by_patient
 from trilineage.pipelines._cases.unseen import read_unseen
 
@@ -54,12 +54,13 @@ def explain_run(run: Run | Path | str) -> Run:
     sources = {name: _source(name, Path(path), opened) for name, path in opened.config(Config).runs().items()}
     said = rows_by_patient(opened, EVIDENCE, [f"{PROBABILITY}{leaf}" for leaf in tree.leaves])
     fused = rows_by_patient(opened, PATIENTS, [f"{PROBABILITY}{leaf}" for leaf in tree.leaves])
+    weights = {row["lineage"]: row["weight"] for row in opened.read_json(FUSION)["lineages"]}
     cases = opened.read_json(CASES)
     with progress("cases", len(cases), "patients") as meter:
         for row in cases:
             patient = str(row["patient"])
             case = _decided(row, fused[patient][0], said.get(patient, []), tree)
-            case |= _evidence(row, sources, opened)
+            case |= _evidence(row, sources, opened) | {"weights": weights}
             made = _made(opened, sources, tree)
             opened.write_json(
                 f"cases/{row['name']}.json", {"kind": CASE, "version": VERSION, "made": made, **case}
