@@ -234,7 +234,7 @@ def _renamed(block: Block) -> Block:
     """Give a figure ids of its own: the page has others of that name."""
     if not isinstance(block, Figure):
         return block
-    before = r'(id="|url\(#|href="#|aria-labelledby="|-title )'
+    before = r'(id="|url\(#|href="#|aria-labelledby="|title )'
     svg = re.sub(f"{before}{re.escape(block.name)}-", rf"\1patient-{block.name}-", block.svg)
     return replace(block, name=f"patient-{block.name}", svg=svg)
 
