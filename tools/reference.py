@@ -52,20 +52,31 @@ def configurations() -> dict[str, type[Settings]]:
     from trilineage.data.simulate.cohort.settings import CohortSettings
     from trilineage.data.simulate.settings import SimulationSettings
     from trilineage.data.simulate.smears.settings import SmearSettings
+    from trilineage.demo.settings import DemoSettings
 
-    recipes = {
-        f"trilineage {name} fit": import_module(f"trilineage.pipelines.{name}") for name in trilineage.RECIPES
-    }
-    found: dict[str, type[Settings]] = {name: recipe.Config for name, recipe in recipes.items()}
+    found: dict[str, type[Settings]] = {}
+    for name in trilineage.RECIPES:
+        recipe = import_module(f"trilineage.pipelines.{name}")
+        for exported in sorted(key for key in recipe.__all__ if key.endswith("Config")):
+            command = exported.removesuffix("Config").lower() or "fit"  # PretrainConfig is that of `pretrain`
+            found[f"trilineage {name} {command}"] = getattr(recipe, exported)
     simulators = {
         "trilineage data simulate": SimulationSettings,
         "trilineage data simulate-smears": SmearSettings,
         "trilineage data simulate-cohort": CohortSettings,
     }
-    studies: dict[str, type[Settings]] = {
-        "trilineage concepts subtype": import_module("trilineage.pipelines.concepts").SubtypeConfig
+    return (
+        found | {"trilineage data check": InspectionSettings} | simulators | {"trilineage demo": DemoSettings}
+    )
+
+
+def shared_options() -> dict[str, str]:
+    """Return the commands that take the configuration of another, with that other."""
+    return {
+        "trilineage rna study": "trilineage rna fit",
+        "trilineage images compare": "trilineage images fit",
+        "trilineage concepts tokens": "trilineage concepts fit",
     }
-    return found | studies | {"trilineage data check": InspectionSettings} | simulators
 
 
 def options_page() -> str:
@@ -77,6 +88,9 @@ def options_page() -> str:
     ]
     for command, settings in configurations().items():
         parts.append(f"## `{command}`")
+        also = [f"`{other}`" for other, taken in shared_options().items() if taken == command]
+        if also:
+            parts.append(f"Also those of {', '.join(also)}.")
         head = ["| Option | Type | Default | Meaning |", "|---|---|---|---|"]
         parts.append("\n".join([*head, *_option_rows(settings)]))
     return "\n\n".join(parts) + "\n"

@@ -13,7 +13,7 @@ import typer
 from trilineage.cli.main import app
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted(DOCS.rglob("*.md"))
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
 KEYS = set(
     re.findall(r"^\| `([\w.]+)` \|", (DOCS / "reference" / "options.md").read_text(), flags=re.MULTILINE)
 )
@@ -22,8 +22,10 @@ KEYS = set(
 def typed_commands() -> list[tuple[str, list[str]]]:
     """Return every `trilineage ...` line of the shell blocks, with the page it stands on."""
     found = []
-    for page in PAGES:
-        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL):
+    for page in (*PAGES, DOCS.parent / "README.md"):
+        for block in re.findall(
+            r"^ *```(?:sh|console)\n(.*?)```", page.read_text(), flags=re.DOTALL | re.MULTILINE
+        ):
             for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line.split("||")[0], comments=True)
                 if words[:1] == ["torchrun"]:

@@ -59,6 +59,12 @@ def test_the_reference_pages_are_what_the_code_says(reference):
         assert (ROOT / "docs" / "reference" / name).read_text() == text, "write them again with: make docs"
 
 
+def test_every_command_that_takes_a_configuration_has_its_options_on_the_page(reference, commands):
+    taking = {name for name, options in commands.items() if "--config" in options}
+    assert taking <= set(reference.configurations()) | set(reference.shared_options())
+    assert set(reference.shared_options().values()) <= set(reference.configurations())
+
+
 def settings_classes() -> list[type[Settings]]:
     """Return every configuration of the package."""
     for module in pkgutil.walk_packages(trilineage.__path__, "trilineage."):
