@@ -18,7 +18,7 @@ Read from top to bottom. The modules it uses, in the order of the work:
     core.artifacts                      the Run
     _concepts.store, _concepts.profiles, _concepts.results   what is written to the Run, and read back
     _concepts.explain, _concepts.focusing, _concepts.pathways, _concepts.predict, _concepts.compare,
-    _concepts.subtype_study, _concepts.exchange             what is done with it
+    _concepts.subtype_study, _concepts.exchange, _concepts.review       what is done with it
 
 References
 ----------
@@ -27,14 +27,13 @@ Here barcodes are divided by the number of images, explained variance is about t
 patients held out, and every figure stands beside that of raw neurons, principal components and a random dictionary.
 """
 
-import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from trilineage.core.artifacts import Run
 from trilineage.data.sae_formats.weights import SaeWeights
+from trilineage.evaluation.concepts.review import Review, ReviewSheet
 from trilineage.models.encoder import build_encoder
 from trilineage.models.extraction import ExtractionReport
 from trilineage.pipelines._concepts.coding import MODEL, encode_cohort, make_controls
@@ -46,6 +45,8 @@ from trilineage.pipelines._concepts.explain import explain_run
 from trilineage.pipelines._concepts.material import describe_material, gather
 from trilineage.pipelines._concepts.predict import Barcoded, predict_to_folder
 from trilineage.pipelines._concepts.results import Fitted, write_results
+from trilineage.pipelines._concepts.review import export_review as write_review
+from trilineage.pipelines._concepts.review import read_sheets
 from trilineage.pipelines._concepts.store import open_run, write_dictionary, write_source
 from trilineage.pipelines._concepts.subtype_study import SubtypeConfig, study_subtypes
 from trilineage.pipelines._concepts.tokens import (
@@ -55,7 +56,7 @@ from trilineage.pipelines._concepts.tokens import (
     remove_own,
 )
 from trilineage.pipelines._regions import Regions
-from trilineage.training.distributed import main_process_first
+from trilineage.pipelines._runs import finish_run, is_done
 from trilineage.training.place import Place, choose_place
 
 __all__ = [
@@ -66,14 +67,14 @@ __all__ = [
     "compare",
     "explain",
     "export_dictionary",
+    "export_review",
     "fit",
     "import_dictionary",
     "predict",
+    "read_review",
     "subtype",
     "tokens",
 ]
-
-logger = logging.getLogger(__name__)
 
 
 def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: bool = False) -> Run:
@@ -103,23 +104,27 @@ def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: boo
     require_possible(config, encoder.width)
     place = choose_place(config.seed, device)
     run = open_run(config, material, Path(out), place=place, overwrite=overwrite)
-    if run.is_complete:
-        logger.info("%s is complete; nothing to do", run.path)
+    if is_done(run):
         return run
     place = place.of_run(run)
     reader = open_tokens(run, material, encoder, config, place)
     found = make_dictionaries(reader, material, config, place.stage("dictionary"))
-    with main_process_first(place.processes):
-        if place.processes.is_main:
-            run.write_json("cohort.json", describe_material(material))
-            write_source(run, reader.source, describe_tokens(reader, config))
-            write_dictionary(run, found.first)
-            run.write_json("history.json", {"holdout": found.history})
-            _examine(run, Fitted(material, reader, encoder, found), config, place)
-            run.finish()
-            remove_own(run, config)
-            shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
-    return Run.open(run.path)
+    fitted = Fitted(material, reader, encoder, found)
+    done = finish_run(run, place, lambda: _write_all(run, fitted, config, place))
+    if place.processes.is_main:
+        remove_own(
+            done, config
+        )  # not before the Run is finished: after a kill they would have to be made again
+    return done
+
+
+def _write_all(run: Run, fitted: Fitted, config: Config, place: Place) -> None:
+    """Write what was fitted, and what there is to know about it."""
+    run.write_json("cohort.json", describe_material(fitted.material))
+    write_source(run, fitted.reader.source, describe_tokens(fitted.reader, config))
+    write_dictionary(run, fitted.dictionaries.first)
+    run.write_json("history.json", {"holdout": fitted.dictionaries.history})
+    _examine(run, fitted, config, place)
 
 
 def _examine(run: Run, fitted: Fitted, config: Config, place: Place) -> None:
@@ -288,3 +293,49 @@ def export_dictionary(
 ) -> SaeWeights:
     """Write the autoencoder of a Run (or of an imported file) for other packages."""
     return export_weights(Path(run), Path(out), form=form)
+
+
+def export_review(
+    run: Run | Path | str,
+    out: Path | str,
+    *,
+    n_concepts: int = 40,
+    n_controls: int = 20,
+    overwrite: bool = False,
+) -> ReviewSheet:
+    """Write a sheet and pictures for blinded reviewers; what each item is stays in the Run (`review/key.json`).
+
+    Parameters
+    ----------
+    out
+        Folder for the reviewers: `sheet.csv` to fill in (`is_concept`: yes or no), `items/NUMBER.png`.
+    n_concepts
+        Concepts to be judged, those with the strongest association first.
+    n_controls
+        Random sets of images hidden among them.
+    overwrite
+        Give up a review that the Run has already.
+
+    Raises
+    ------
+    ConfigError
+        The Run has a review already, or there is nothing to review.
+    """
+    return write_review(run, Path(out), n_concepts=n_concepts, n_controls=n_controls, overwrite=overwrite)
+
+
+def read_review(run: Run | Path | str, sheets: Sequence[Path | str]) -> Review:
+    """Read filled sheets, one a reviewer: shares confirmed with intervals, the same of controls, agreement.
+
+    Written to `review/` of the Run: `review.json` (votes by latent, p-values) and `scores.json`.
+
+    Raises
+    ------
+    ConfigError
+        Two sheets have the same name.
+    ArtifactError
+        The Run has no review.
+    FormatError, ColumnError, DataError
+        A sheet cannot be read, or answers another review.
+    """
+    return read_sheets(run, [Path(sheet) for sheet in sheets])

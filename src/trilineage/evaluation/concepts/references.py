@@ -42,6 +42,10 @@ class References:
         """Return every field by name."""
         return {"images": self.images, "scores": self.scores, "patches": self.patches}
 
+    def first(self, n_ranks: int) -> "References":
+        """Return the strongest images of each latent only."""
+        return References(*(column[:, :n_ranks] for column in (self.images, self.scores, self.patches)))
+
 
 class Caps(NamedTuple):
     """How many references a latent has, and how many of them may be of one patient or class."""
