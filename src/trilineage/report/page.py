@@ -43,6 +43,7 @@ from trilineage.report.sections.mistakes import mistakes_section
 from trilineage.report.sections.pathways import pathways_section
 from trilineage.report.sections.predictions import predictions_section
 from trilineage.report.sections.provenance import provenance_section
+from trilineage.report.sections.probes import probes_section
 from trilineage.report.sections.reconstruction import reconstruction_section
 from trilineage.report.sections.recovered import recovered_section
 from trilineage.report.sections.reliability import reliability_section
@@ -101,6 +102,8 @@ SECTIONS: dict[str, tuple[SectionMaker, ...]] = {
         provenance_section,
     ),
     "concepts": (
+    "images.pretrain": (asked_section, image_cohort_section, training_section, provenance_section),
+    "images.probe": (asked_section, image_cohort_section, probes_section, provenance_section),
         asked_section,
         concept_cohort_section,
         split_section,

@@ -24,6 +24,7 @@ from trilineage.models.encoder_file import write_encoder
 from trilineage.models.encoder_origin import write_learned
 from trilineage.models.masked_autoencoder import MaskedAutoencoder
 from trilineage.pipelines._image_cohort import describe_images, image_facts
+from trilineage.pipelines._images.pretrain_card import model_card
 from trilineage.pipelines._images.pretrain_config import PretrainConfig
 from trilineage.pipelines._runs import begin_run
 from trilineage.training.loop import train
@@ -189,7 +190,13 @@ def write_pretraining(
     run.write_table("split.csv", split_table(learned.cohort, (learned.split,)))
     facts = describe_images(learned.table, learned.cohort)
     counts = {part: int((learned.split.parts == part).sum()) for part in ("train", "valid", "unused", "test")}
-    run.write_json("cohort.json", {**facts, "learned_classes": list(learned.classes), "n_images": counts})
+    told = {"learned_classes": list(learned.classes), "n_images": counts}
+    run.write_json("cohort.json", {**facts, **told})
+    n_weights = sum(parameter.numel() for parameter in model.backbone.net.parameters())
+    told |= {"n_weights": n_weights, "command": run.manifest["command"]}
+    run.write_text(
+        "model_card.md", model_card(config, model.backbone.spec, told, history.to_dict()["epochs"])
+    )
 
 
 def _cohort(table: ImageTable) -> Cohort:

@@ -13,6 +13,8 @@ _PURPOSES = {
     "rna.study": "Compare variants of a diagnostic model of gene expression on the same held-out patients.",
     "images": "Learn to place cell images on a tree of diagnoses, on some of them, and test it on others.",
     "images.compare": "Compare ways to place cell images on a tree of diagnoses, on the same held-out images.",
+    "images.pretrain": "Train an encoder of cell images, to be taken by classifiers and by concepts.",
+    "images.probe": "Measure what the features of an encoder of cell images tell, beside random weights.",
     "concepts": "Take apart what a network sees in cells into single concepts, test each of them beside controls, and "
     "describe images and patients by them.",
     "concepts.compare": "Compare cohorts concept by concept, or dictionaries of concepts with each other.",
@@ -27,6 +29,8 @@ KIND_TITLES = {
     "rna.study": "Study of variants, diagnosis from gene expression",
     "images": "Diagnosis from cell images",
     "images.compare": "Comparison of variants, diagnosis from cell images",
+    "images.pretrain": "Encoder of cell images",
+    "images.probe": "Probes of an encoder of cell images",
     "concepts": "Concepts in cell images",
     "concepts.compare": "Comparison of cohorts, concept by concept",
     "concepts.subtype": "Diagnosis of patients from concepts",
