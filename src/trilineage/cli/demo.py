@@ -46,6 +46,6 @@ def demo(
 
     settings = DemoSettings.of_scale(scale.value, options.reading(assignments))
     told = run_demo(settings.replace(data=str(data)) if data else settings, out, device=device)
-    show_claims(told.claims, told.index)
+    show_claims(told.claims, told.page)
     if is_strict and any(claim.holds is False for claim in told.claims):
         raise typer.Exit(EXIT_FAILED)

@@ -33,7 +33,7 @@ class Told(NamedTuple):
 
     path: Path
     """Folder of everything."""
-    index: Path
+    page: Path
     """The page to open."""
     claims: tuple[Claim, ...]
     """What the page says, and whether it holds."""

@@ -20,28 +20,28 @@ NEW = "new"
 class CohortSettings(Settings):
     """Options of the simulated cohort; seed, patients and diagnoses of both simulators come from here."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """Names the world: patients, smears and expression. The same seed gives the same bytes."""
     diagnoses: tuple[str, ...] = DIAGNOSES
     """Diagnoses of the patients, leaves of the taxonomy of leukemia, the one without disease first."""
-    n_train: int = Field(5, ge=1)
+    n_train: int = Field(default=5, ge=1)
     """Patients of each diagnosis that models learn from."""
-    n_valid: int = Field(3, ge=1)
+    n_valid: int = Field(default=3, ge=1)
     """Patients of each diagnosis that calibrate: temperatures, weights of the lineages, conformal sets."""
-    n_test: int = Field(4, ge=1)
+    n_test: int = Field(default=4, ge=1)
     """Patients of each diagnosis that are held out."""
     new_diagnoses: tuple[str, ...] = ("MDS", "MDS", "MPN")
     """Diagnoses that nobody learns, one for each patient who comes later."""
-    one_kind: float = Field(0.15, ge=0, le=1)
+    one_kind: float = Field(default=0.15, ge=0, le=1)
     """Share of the patients of each part who have smears only, or expression only."""
     subtypes: bool = True
     """Draw smears of AML and APML as genetic subtypes with planted signs (cup-like nuclei, perinuclear hofs, bundles of
     Auer rods, ...), so that it is known which concepts there are to find and where."""
-    n_sites: int = Field(4, ge=1)
+    n_sites: int = Field(default=4, ge=1)
     """Laboratories; the one of a patient, of smears and expression, does not depend on the diagnosis."""
-    smears: SmearSettings = SmearSettings(n_images_per_patient=16)
+    smears: SmearSettings = SmearSettings.load(None, {"n_images_per_patient": 16})
     """How smears are drawn."""
-    expression: SimulationSettings = SimulationSettings(n_cells_per_donor=100)
+    expression: SimulationSettings = SimulationSettings.load(None, {"n_cells_per_donor": 100})
     """How expression is drawn."""
 
     @model_validator(mode="after")
