@@ -58,9 +58,18 @@ def write_genes(run, patients):
     run.write_table(
         "explain/patient_genes.csv", {**table, **{key: [row[2] for row in rows] for key in GENES}}
     )
-    unlike = {"patient": patients, "part": ["test"] * len(patients), "split": ["holdout"] * len(patients)}
-    numbers = {"n_samples": [3] * len(patients), "distance": [2.0] * len(patients)}
-    run.write_table("unlike_training.csv", {**unlike, **numbers, "percentile": [97.0] * len(patients)})
+    names = [*patients, *(f"v{number}" for number in range(40))]
+    unlike = {
+        "patient": names,
+        "part": ["test"] * len(patients) + ["valid"] * 40,
+        "split": ["holdout"] * len(names),
+    }
+    numbers = {
+        "n_samples": [3] * len(names),
+        "distance": [2.0] * len(names),
+        "percentile": [97.5] * len(names),
+    }
+    run.write_table("unlike_training.csv", {**unlike, **numbers})
 
 
 def write_cells(run, patients):
@@ -134,6 +143,7 @@ def test_pictures_are_copied_and_files_lead_to_the_runs(explained, runs):
 def test_a_patient_far_from_training_is_called_unlike_it(explained):
     (far,) = [one for one in read(explained, 0)["unseen"] if one["lineage"] == "rna"]
     assert far["is_far"]
+    assert far["n_reference"] == 40
 
 
 def test_the_same_run_gives_the_same_case(explained):

@@ -127,3 +127,10 @@ def test_the_weight_of_each_lineage_is_said(page, case_runs):
         r'<th scope="row">Expression</th>\s*<td>AML</td>\s*<td class="n">0.79</td>\s*<td class="n">1.40</td>'
     )
     assert re.search(row, page(case_runs.made_up_case()))
+
+
+def test_few_validation_patients_can_call_nobody_unlike_training(page, case_runs):
+    case = case_runs.made_up_case()
+    for one in case["unseen"]:
+        one |= {"n_reference": 6, "is_far": False}
+    assert "With fewer than 19 validation patients nobody can be called unlike training." in page(case)

@@ -18,7 +18,9 @@ EVIDENCE = "../evidence.csv"
 INDENT = "\N{EM SPACE}"
 WIDTH_PX = 800.0
 FAR = 95.0
-"""Percentile from which the page warns."""
+"""Percentile from which the figure is shaded."""
+LEAST_REFERENCE = 19
+"""Validation patients without whom a patient farther than all of them may still be there by chance (1 in 20)."""
 _ROW_PX, _INDENT_PX, _LETTER_PX = 24.0, 26.0, 6.8
 
 Case = Mapping[str, Any]
@@ -203,12 +205,6 @@ def unseen_section(case: Case) -> Section | None:
     if not known:
         return None
     far = [capital(WORDS[one["lineage"]]) for one in known if one["is_far"]]
-    verdict = (
-        f"{', '.join(far)}: farther from training than nearly all validation patients. What the models say here is "
-        "said of something they may not have seen."
-        if far
-        else "This patient is no farther from training than validation patients are."
-    )
     rows = tuple(
         (
             capital(WORDS[one["lineage"]]),
@@ -224,8 +220,20 @@ def unseen_section(case: Case) -> Section | None:
         rows,
         sources=tuple(f"{case['made']['folders'][one['lineage']]}/{one['file']}" for one in known),
     )
-    blocks = (Notice(verdict, "caution" if far else "note"), unseen_figure(known), table)
+    blocks = (Notice(_unseen_verdict(known, far), "caution" if far else "note"), unseen_figure(known), table)
     return Section("unseen", "Seen before?", blocks)
+
+
+def _unseen_verdict(known: Sequence[Mapping[str, Any]], far: Sequence[str]) -> str:
+    """Say whether the patient is unlike training, as far as so many validation patients can tell."""
+    if far:
+        return (
+            f"{', '.join(far)}: farther from training than nearly all validation patients. What the models say here is "
+            "said of something they may not have seen."
+        )
+    if all(one["n_reference"] < LEAST_REFERENCE for one in known):
+        return f"With fewer than {LEAST_REFERENCE} validation patients nobody can be called unlike training."
+    return "This patient is no farther from training than validation patients may be."
 
 
 def unseen_figure(known: Sequence[Mapping[str, Any]]) -> Figure:

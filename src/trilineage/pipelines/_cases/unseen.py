@@ -6,8 +6,8 @@ from trilineage.core.artifacts import Run
 from trilineage.pipelines._cases.tables import rows_by_patient
 from trilineage.pipelines._runs import UNLIKE
 
-FAR = 95.0
-"""Percentile of the validation patients from which a patient is called unlike training."""
+ALPHA = 0.05
+"""Share of patients like those of the validation part who may be called unlike training, at most."""
 _NUMBERS = ("distance", "percentile", "n_samples")
 
 
@@ -22,10 +22,27 @@ def read_unseen(run: Run) -> dict[str, dict[str, Any]]:
             "percentile": row["percentile"],
             "distance": row["distance"],
             "n_reference": n_valid,
-            "is_far": row["percentile"] is not None and row["percentile"] >= FAR,
+            "is_far": is_far(row["percentile"], n_valid),
             "file": UNLIKE,
         }
         for patient, rows in found.items()
         for row in rows
         if row["part"] == "test"
     }
+
+
+def is_far(percentile: float | None, n_valid: int) -> bool:
+    """Tell whether a patient is farther from training than chance would put one of the validation patients' kind.
+
+    Its rank p-value is (1 + validation patients at least as far) / (1 + validation patients): with fewer than 19 of
+    them it cannot fall to `ALPHA`, and nobody is called far.
+
+    Examples
+    --------
+    >>> is_far(100.0, 19), is_far(100.0, 6), is_far(95.0, 20), is_far(98.0, 100)
+    (True, False, False, True)
+    """
+    if percentile is None:
+        return False
+    n_farther = n_valid - round(percentile * n_valid / 100.0)
+    return (1 + n_farther) / (1 + n_valid) <= ALPHA + 1e-12
