@@ -25,7 +25,7 @@ class Goal(NamedTuple):
     """Behind the number."""
 
     def __str__(self) -> str:
-        return f"{'at least' if self.is_least else 'at most'} {self.value:,g}{self.unit}"
+        return f"{'≥' if self.is_least else '≤'} {self.value:,g}{self.unit}"
 
     def holds(self, figure: float) -> bool:
         """Say whether a figure meets the goal."""
