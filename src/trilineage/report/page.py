@@ -101,9 +101,9 @@ SECTIONS: dict[str, tuple[SectionMaker, ...]] = {
         image_study_section,
         provenance_section,
     ),
-    "concepts": (
     "images.pretrain": (asked_section, image_cohort_section, training_section, provenance_section),
     "images.probe": (asked_section, image_cohort_section, probes_section, provenance_section),
+    "concepts": (
         asked_section,
         concept_cohort_section,
         split_section,
