@@ -40,10 +40,11 @@ from trilineage.report.sections.image_patients import image_patients_section
 from trilineage.report.sections.image_scores import image_scores_section
 from trilineage.report.sections.image_study import image_study_headline, image_study_section
 from trilineage.report.sections.mistakes import mistakes_section
+from trilineage.report.sections.papers import papers_section
 from trilineage.report.sections.pathways import pathways_section
 from trilineage.report.sections.predictions import predictions_section
-from trilineage.report.sections.provenance import provenance_section
 from trilineage.report.sections.probes import probes_section
+from trilineage.report.sections.provenance import provenance_section
 from trilineage.report.sections.reconstruction import reconstruction_section
 from trilineage.report.sections.recovered import recovered_section
 from trilineage.report.sections.reliability import reliability_section
@@ -169,7 +170,7 @@ def write_report(run_path: Path | str) -> Path:
 def make_sections(run: Run) -> list[Section]:
     """Gather what the page says, in order; a kind of Run that is not known gets what every Run has."""
     makers = SECTIONS.get(run.kind, (asked_section, scores_section, provenance_section))
-    found = (made_with_sources(maker, run) for maker in makers)
+    found = (made_with_sources(maker, run) for maker in (*makers[:-1], papers_section, makers[-1]))
     return [section for section in found if section is not None]
 
 
