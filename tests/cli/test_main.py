@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from trilineage import __version__
-from trilineage.cli import concepts, data, images, main, report, rna
+from trilineage.cli import cases, concepts, data, demo, doctor, images, main, report, review, rna
 
 HEAVY = ("torch", "anndata", "pandas", "matplotlib", "numba", "sklearn", "scipy")
 
@@ -46,6 +46,7 @@ def test_the_commands_are_those_of_the_manual():
     assert [name for name, _ in commands()] == [
         "trilineage report",
         "trilineage demo",
+        "trilineage doctor",
         "trilineage rna fit",
         "trilineage rna predict",
         "trilineage rna transfer",
@@ -56,6 +57,8 @@ def test_the_commands_are_those_of_the_manual():
         "trilineage images explain",
         "trilineage images compare",
         "trilineage images agree",
+        "trilineage images pretrain",
+        "trilineage images probe",
         "trilineage concepts fit",
         "trilineage concepts predict",
         "trilineage concepts explain",
@@ -64,6 +67,8 @@ def test_the_commands_are_those_of_the_manual():
         "trilineage concepts tokens",
         "trilineage concepts import",
         "trilineage concepts export",
+        "trilineage concepts review export",
+        "trilineage concepts review read",
         "trilineage cases fit",
         "trilineage cases predict",
         "trilineage cases explain",
@@ -83,7 +88,7 @@ def test_every_command_and_every_option_is_explained(name, command):
     assert all(parameter.help for parameter in command.params if parameter.name != "help")
 
 
-@pytest.mark.parametrize("module", [rna, images, concepts, data, report])
+@pytest.mark.parametrize("module", [rna, images, concepts, review, cases, data, report, demo, doctor])
 def test_a_command_builds_calls_and_shows_in_fewer_than_fifteen_lines(module):
     tree = ast.parse(inspect.getsource(module))
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list]

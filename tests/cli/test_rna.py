@@ -72,7 +72,7 @@ def test_explain_prints_the_strongest_genes(recipe, trilineage, tmp_path):
     result = trilineage(
         "rna", "explain", tmp_path, "--n-seeds", "4", "--reference", "healthy", "--max-samples", "50"
     )
-    expected = {"n_seeds": 4, "reference": "healthy", "max_samples": 50, "device": "auto"}
+    expected = {"n_seeds": 4, "reference": "healthy", "max_samples": 50, "per_patient": 20, "device": "auto"}
     assert recipe.calls["explain"] == ((tmp_path,), expected)
     assert "AML: GATA2" in result.output
 
