@@ -23,6 +23,7 @@ PARTS = {
         "data.simulate.write",
         "data.simulate.smears.write",
     ),
+    "Estimators in the manner of scikit-learn": ("estimators",),
     "Models": ("models.encoder", "models.hierarchy", "models.sae.model"),
     "Scores": (
         "evaluation.metrics",

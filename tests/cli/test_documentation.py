@@ -27,7 +27,7 @@ def typed_commands() -> list[tuple[str, list[str]]]:
             r"^ *```(?:sh|console)\n(.*?)```", page.read_text(), flags=re.DOTALL | re.MULTILINE
         ):
             for line in block.replace("\\\n", " ").splitlines():
-                words = shlex.split(line.split("||")[0], comments=True)
+                words = shlex.split(re.split(r" \|\|? | > ", line.removeprefix("$ "))[0], comments=True)
                 if words[:1] == ["torchrun"]:
                     words = ["trilineage", *words[words.index("trilineage.cli.main") + 1 :]]
                 if words[:1] == ["trilineage"] and "--help" not in words:
