@@ -157,6 +157,10 @@ def test_sets_fail_only_when_so_few_hits_would_be_a_strange_accident(n_held, hol
     assert sets_claim([True] * n_held + [False] * (28 - n_held), 0.9).holds is holds
 
 
+def test_sets_that_name_everything_are_said_to():
+    assert "sets name 7.0 diagnoses on average" in sets_claim([True, True], 0.9, [7, 7]).note
+
+
 def test_every_unknown_patient_must_look_unlike_training_to_somebody():
     diagnoses = {"P1": "MDS", "P2": "MPN"}
     seen = {"rna": {"P1": 95.0, "P2": 10.0}, "images": {"P1": 20.0, "P2": 91.0}}

@@ -12,12 +12,13 @@ from trilineage.data.simulate.cohort.settings import CohortSettings
 Scale = Literal["small", "full"]
 
 COHORTS: Mapping[str, Mapping[str, Any]] = {
-    "small": {"expression.signal": 0.3},
+    "small": {"expression.signal": 0.3, "smears.site_effect": 0.5},
     "full": {
         "n_train": 12,
         "n_valid": 6,
         "n_test": 10,
         "smears.n_images_per_patient": 40,
+        "smears.site_effect": 0.5,
         "expression.signal": 0.3,
         "expression.n_cells_per_donor": 250,
         "expression.n_genes": 4_000,

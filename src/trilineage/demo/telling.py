@@ -57,7 +57,7 @@ def _against_truth(demo: Demo, runs: dict[str, Run]) -> Iterator[Claim]:
     for name, run in {**runs, "cases": cases}.items():
         yield score_claim(run, name, diagnoses, seed=demo.settings.seed)
     yield gain_claim(cases, cases.read_json("fusion.json")["best"])
-    yield sets_claim(held_by_sets(cases, diagnoses), cases.read_json("fusion.json")["conformal"]["coverage"])
+    yield from _sets(cases, diagnoses)
     yield genes_claim(strongest_genes(runs["rna"]), read_truth(demo.blood))
     yield maps_claim(runs["images"])
     yield signs_claim(runs["concepts"].read_json("targets.json"), _planted(runs["concepts"]))
@@ -65,6 +65,14 @@ def _against_truth(demo: Demo, runs: dict[str, Run]) -> Iterator[Claim]:
     unknown = dict(zip(new["patient"], new["diagnosis"], strict=True))
     if unknown:
         yield unknown_claim(read_percentiles(demo), unknown)
+
+
+def _sets(cases: Run, diagnoses: Diagnoses) -> Iterator[Claim]:
+    """Check the sets; too few validation patients calibrate none."""
+    conformal = cases.read_json("fusion.json")["conformal"]
+    if conformal is not None:
+        found = sets_of(cases, diagnoses)
+        yield sets_claim([held for held, _ in found], conformal["coverage"], [size for _, size in found])
 
 
 def _without_truth(demo: Demo, runs: dict[str, Run]) -> Iterator[Claim]:
@@ -83,17 +91,18 @@ def strongest_genes(run: Run) -> dict[str, list[str]]:
     return {str(name): rows["gene"].tolist() for name, rows in ordered.groupby("class", sort=False)}
 
 
-def held_by_sets(run: Run, diagnoses: Diagnoses) -> list[bool]:
-    """Tell of each held-out patient whether the node of its set holds the true diagnosis."""
+def sets_of(run: Run, diagnoses: Diagnoses) -> list[tuple[bool, int]]:
+    """Tell of the set of each held-out patient whether it holds the true diagnosis, and how many diagnoses it names."""
     from trilineage.data.taxonomy import Taxonomy
 
     tree, table = Taxonomy.from_toml(run.read_text("taxonomy.toml")), run.read_table("patients.csv")
     rows = zip(table["patient"], table["part"], table["set"], strict=True)
-    return [
-        bool(tree.ancestors[tree.index(diagnoses[name]), tree.index(node)] or diagnoses[name] == node)
+    held = [
+        (tree.index(diagnoses[name]), tree.index(node))
         for name, part, node in rows
         if part == "test" and node
     ]
+    return [(bool(tree.ancestors[truth, node]), int(tree.leaf_sets[node].sum())) for truth, node in held]
 
 
 def _planted(run: Run) -> list[str]:

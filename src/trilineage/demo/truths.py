@@ -112,7 +112,7 @@ def signs_claim(targets: Sequence[Mapping[str, Any]], planted: Sequence[str]) ->
     )
 
 
-def sets_claim(is_held: Sequence[bool], coverage: float) -> Claim:
+def sets_claim(is_held: Sequence[bool], coverage: float, sizes: Sequence[int] = ()) -> Claim:
     """Ask whether the sets hold the true diagnosis as often as promised, as far as so few patients can tell.
 
     Parameters
@@ -121,7 +121,10 @@ def sets_claim(is_held: Sequence[bool], coverage: float) -> Claim:
         Whether the set of each held-out patient holds the diagnosis.
     coverage
         What was promised, in (0, 1).
+    sizes
+        Diagnoses in the set of each patient: a set of all of them is held to nothing.
     """
+    large = f"; sets name {np.mean(sizes):.1f} diagnoses on average" if len(sizes) else ""
     n_held, n_patients = int(np.sum(is_held)), len(is_held)
     high = float(stats.binomtest(n_held, n_patients, coverage).proportion_ci().high) if n_patients else 1.0
     return Claim(
@@ -131,7 +134,7 @@ def sets_claim(is_held: Sequence[bool], coverage: float) -> Claim:
         f"promised: {coverage:.0%}",
         high >= coverage if n_patients else None,
         ("cases/patients.csv", "cohort/patients.csv"),
-        f"it holds unless {coverage:.0%} lies above the 95 % interval of the share, which ends at {high:.0%}",
+        f"it holds unless {coverage:.0%} lies above the 95 % interval of the share, which ends at {high:.0%}{large}",
     )
 
 

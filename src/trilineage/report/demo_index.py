@@ -220,14 +220,22 @@ def _example_section(run: Run, row: Record) -> Section:
     )
     for part in parts:
         if part is not None:
-            shown = [block for block in part.blocks if isinstance(block, Facts | Figure | Gallery | Notice)]
-            blocks += [_renamed(block) for block in shown[:2]]
+            blocks += [_renamed(block) for block in _first_of_each(part.blocks)]
     blocks.append(Link(f"cases/cases/{row['name']}.html", f"Everything about {row['patient']}"))
     return Section(
         "patient",
         "One patient across the lineages",
         tuple(_below(block, "cases/cases") for block in blocks),
     )
+
+
+def _first_of_each(blocks: Iterable[Block]) -> list[Block]:
+    """Return what a section says first in facts or a notice, its first figure and its first pictures."""
+    seen: dict[str, Block] = {}
+    for block in blocks:
+        if isinstance(block, Facts | Notice | Figure | Gallery):
+            seen.setdefault(block.kind, block)
+    return list(seen.values())
 
 
 def _renamed(block: Block) -> Block:
