@@ -49,8 +49,8 @@ def page() -> str:
         "# Python",
         NOTICE,
         "Research use only; not a medical device.",
-        "Importing `trilineage` loads no torch; a recipe is loaded when it is first named. Commands and functions have\n"
-        "the same words: `trilineage rna fit --config F --set a.b=1 --out O` is\n"
+        "Importing `trilineage` loads no torch; a recipe is loaded when it is first named. Commands and functions\n"
+        "have the same words: `trilineage rna fit --config F --set a.b=1 --out O` is\n"
         '`trilineage.rna.fit(trilineage.rna.Config.load(F, ["a.b=1"]), O)`. Options: [options](options.md); errors:\n'
         "[errors](errors.md).",
     ]
