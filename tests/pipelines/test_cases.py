@@ -329,6 +329,16 @@ def test_a_patient_who_trains_here_and_tests_there_is_refused(tmp_path):
     assert not (tmp_path / "cases").exists()
 
 
+def test_a_patient_who_validates_here_and_trains_there_is_heard_by_the_first_alone(tmp_path):
+    moved = [(name, label, "train" if name == "p005" else part) for name, label, part in PATIENTS]
+    write_run(tmp_path / "rna", "rna", PATIENTS, seed=1)
+    write_run(tmp_path / "images", "images", moved, seed=2)
+    found = fuse(settings(rna=tmp_path / "rna", images=tmp_path / "images"))
+    row = found.valid.aligned.patients.tolist().index("p005")
+    assert found.valid.aligned.has[:, row].tolist() == [True, False]
+    assert any("p005" in note for note in found.notes)
+
+
 def test_a_patient_with_another_diagnosis_there_is_refused(tmp_path):
     other = [(name, "CML" if name == "p000" else label, part) for name, label, part in PATIENTS]
     write_run(tmp_path / "rna", "rna", PATIENTS)

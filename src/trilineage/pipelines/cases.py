@@ -54,7 +54,7 @@ def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: boo
     ArtifactError
         A Run is missing, of another kind, unfinished, or says nothing of validation or test patients.
     LeakageError
-        A patient plays different parts in two Runs, or has another diagnosis there.
+        A patient tests in one Run and learns in another, or has another diagnosis there.
     ConfigError
         A Run was cross-validated, or the folder holds a Run of another configuration.
     LabelError, TaxonomyError, CohortError

@@ -61,7 +61,7 @@ def read_lineages(config: Config) -> list[Lineage]:
     ConfigError
         No Run is named, or one was cross-validated, so that its patients play every part.
     LeakageError
-        A patient plays different parts in two Runs.
+        A patient tests in one Run and trains or validates in another.
     """
     if not config.runs():
         raise ConfigError(
@@ -191,6 +191,15 @@ def class_shares(
     return total / total.sum()
 
 
+def half_heard(lineages: Sequence[Lineage]) -> list[str]:
+    """Return the patients who validate in one Run and train in another, which is not asked about them."""
+    return [
+        patient
+        for patient, parts in _parts_played(lineages).items()
+        if set(parts.values()) == {"train", "valid"}
+    ]
+
+
 def digests(lineages: Sequence[Lineage]) -> dict[str, object]:
     """Return the fingerprint of what was read, for the manifest."""
     runs = {one.name: {"path": str(one.run.path), **_digests(one.run)} for one in lineages}
@@ -278,18 +287,25 @@ def _codes(labels: Iterable[str], tree: Taxonomy, label_map: str) -> tuple[dict[
 
 
 def _require_same_parts(lineages: Sequence[Lineage]) -> None:
-    """Refuse a patient who plays another part in another Run."""
-    seen: dict[str, tuple[str, str]] = {}
-    differing: list[str] = []
-    for lineage in lineages:
-        for patient, part in lineage.parts.items():
-            other = seen.setdefault(patient, (lineage.name, part))
-            if other[1] != part:
-                differing.append(f"{patient} ({other[1]} in {other[0]}, {part} in {lineage.name})")
+    """Refuse a patient who tests in one Run and learns in another."""
+    differing = [
+        f"{patient} ({', '.join(f'{part} in {name}' for name, part in parts.items())})"
+        for patient, parts in _parts_played(lineages).items()
+        if "test" in parts.values() and len(set(parts.values())) > 1
+    ]
     if differing:
         raise LeakageError(
-            f"{len(differing)} patients play another part in another Run",
+            f"{len(differing)} patients test in one Run and learn in another",
             seen=shown(differing),
             allowed="the same part in every Run: who tests here may not have trained or validated there",
             remedy="fit the lineages with split.kind = column and the same column for all",
         )
+
+
+def _parts_played(lineages: Sequence[Lineage]) -> dict[str, dict[str, str]]:
+    """Return the part of each patient by lineage."""
+    played: dict[str, dict[str, str]] = {}
+    for lineage in lineages:
+        for patient, part in lineage.parts.items():
+            played.setdefault(patient, {})[lineage.name] = part
+    return played

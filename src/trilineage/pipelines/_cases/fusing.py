@@ -18,6 +18,7 @@ from trilineage.pipelines._cases.config import Config
 from trilineage.pipelines._cases.evidence import (
     Lineage,
     class_shares,
+    half_heard,
     held_leaves,
     patient_nodes,
     shared_tree,
@@ -91,7 +92,9 @@ def fuse_lineages(lineages: Sequence[Lineage], config: Config) -> Fused:
     fusion = Fusion(hearing, pool, _conformal(valid, tree, config))
     test = fusion.apply(said["test"], nodes)
     best = min(losses, key=lambda name: (np.isnan(losses[name]), losses[name]))
-    return Fused(fusion, valid, test, ends, losses, best, _notes(strange, valid, fusion))
+    return Fused(
+        fusion, valid, test, ends, losses, best, _notes(strange, half_heard(lineages), valid, fusion)
+    )
 
 
 def log_losses(opinions: Opinions) -> dict[str, float]:
@@ -178,10 +181,15 @@ def _conformal(valid: Opinions, tree: Taxonomy, config: Config) -> Conformal | N
     return fit_conformal(valid.of(tree, valid.fused, known), tree, coverage=config.coverage)
 
 
-def _notes(strange: Sequence[str], valid: Opinions, fusion: Fusion) -> tuple[str, ...]:
+def _notes(strange: Sequence[str], halves: Sequence[str], valid: Opinions, fusion: Fusion) -> tuple[str, ...]:
     notes = []
     if strange:
         notes.append(f"diagnoses that no lineage was taught count as unknown: {shown(strange)}")
+    if halves:
+        notes.append(
+            f"{len(halves)} patients validate in one Run and train in another: the lineages were weighed on what the "
+            f"first says of them only ({shown(halves)})"
+        )
     inner = (valid.nodes > 0) & (valid.aligned.labels < 0)
     if inner.any():
         notes.append(f"{int(inner.sum())} validation patients whose label is an inner node did not weigh")

@@ -186,8 +186,7 @@ def case_list_section(run: Run) -> Section | None:
             Notice(
                 f"{counted(len(strangers), 'patient')} with a diagnosis that no lineage was taught "
                 f"({listed(sorted({case['label'] for case in strangers}))}) "
-                f"{'counts' if len(strangers) == 1 else 'count'} in no score.",
-                "caution",
+                f"{'counts' if len(strangers) == 1 else 'count'} in no score."
             )
         )
     blocks.append(case_table(run, cases))
