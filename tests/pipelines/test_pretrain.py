@@ -1,10 +1,12 @@
 """Pretraining from files to an encoder that the other recipes take, and the probes of it."""
 
 import csv
+import re
 import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from trilineage.core.artifacts import Run
 from trilineage.core.errors import CohortError, ColumnError, DataError, LeakageError
@@ -18,7 +20,6 @@ QUICK = {
     "training.epochs": 2,
     "training.batch_size": 32,
     "training.warmup_steps": 0,
-    "backbone.pool": "mean",
 }
 
 
@@ -91,7 +92,17 @@ def test_the_history_has_both_validation_values(pretrained):
 def test_the_card_says_what_was_learned_and_how_to_load_it(pretrained):
     card = pretrained.read_text("model_card.md")
     assert "4 classes" in card
-    assert "load_file" in card
+
+
+def test_the_code_on_the_card_loads_the_encoder_with_timm_alone(pretrained, monkeypatch):
+    monkeypatch.chdir(pretrained.path)
+    (code,) = re.findall(r"```python\n(.*?)```", pretrained.read_text("model_card.md"), flags=re.DOTALL)
+    pixels = torch.rand(3, 3, 16, 16)
+    names = {"pixels": pixels}
+    with torch.inference_mode():
+        exec(code, names)
+        own = build_encoder(EncoderSettings(run=str(pretrained.path))).backbone(pixels)
+    assert torch.allclose(names["features"], own, atol=1e-5)
 
 
 def test_images_without_labels_or_patients_are_enough(copied, tmp_path):
@@ -144,7 +155,7 @@ def test_a_frozen_classifier_takes_the_encoder_by_its_run(pretrained, smears, tm
     }
     run = images.fit(images.Config.load(None, options), tmp_path / "run")
     backbone = run.config(images.Config).backbone
-    assert (backbone.name, backbone.pool) == ("cell_vit", "mean")
+    assert (backbone.name, backbone.pool) == ("small_vit", "mean")
 
 
 @pytest.fixture(scope="module")

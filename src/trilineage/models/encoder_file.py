@@ -7,6 +7,7 @@ from trilineage.data.images.settings import ImageDataSettings
 from trilineage.models.backbones.backbone import Backbone
 from trilineage.models.backbones.build import build_backbone
 from trilineage.models.backbones.bundled import ENCODER_WEIGHTS, encoder_settings
+from trilineage.models.backbones.small import with_timm_names
 from trilineage.models.backbones.spec import BackboneSettings
 
 
@@ -15,7 +16,8 @@ def write_encoder(run: Run, backbone: Backbone, settings: BackboneSettings, data
 
     Names are those of the timm network, so that plain timm can load the file.
     """
-    tensors = {name: value.detach().cpu().numpy() for name, value in backbone.net.state_dict().items()}
+    named = with_timm_names(backbone.net.state_dict())
+    tensors = {name: value.detach().cpu().numpy() for name, value in named.items()}
     half = {name: np.float16(a) if a.dtype.kind == "f" else a for name, a in tensors.items()}
     own = BackboneSettings(name=settings.name, pool=settings.pool)
     metadata = {

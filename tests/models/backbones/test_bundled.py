@@ -61,3 +61,27 @@ def test_weights_that_say_nothing_of_their_network_are_no_encoder(tmp_path):
     run.write_weights("model", {})
     with pytest.raises(ArtifactError, match="not those of an encoder"):
         encoder_settings(run)
+
+
+def test_the_encoder_that_ships_has_the_grid_and_the_size_that_were_promised():
+    with bundled_run() as run:
+        run.verify()
+        settings, size = encoder_settings(run)
+        n_bytes = sum(path.stat().st_size for path in run.path.rglob("*") if path.is_file())
+    assert size == (96, 96)
+    assert n_bytes < 12_000_000
+    spec = build_backbone(settings.replace(weights="bundled"), size).spec
+    assert spec.grid == (12, 12)
+
+
+def test_the_card_of_the_encoder_that_ships_names_data_licence_command_and_limits():
+    with bundled_run() as run:
+        card = run.read_text("model_card.md")
+    for words in (
+        "Acevedo",
+        "CC BY 4.0",
+        "trilineage images pretrain",
+        "random weights",
+        "Research use only",
+    ):
+        assert words in card

@@ -1,5 +1,6 @@
 """Two small networks that a CPU can train from nothing: a transformer with a convolutional stem, a residual net."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -47,6 +48,34 @@ class ConvolutionalStem(nn.Module):
         maps = self.project(self.layers(pixels))  # b d gh gw
         tokens: Tensor = maps.flatten(2).transpose(1, 2)  # b token d
         return tokens
+
+
+TIMM_STEM = {
+    "patch_embed.layers.0.": "patch_embed.backbone.0.conv.",
+    "patch_embed.layers.1.": "patch_embed.backbone.0.bn.",
+    "patch_embed.layers.3.": "patch_embed.backbone.1.conv.",
+    "patch_embed.layers.4.": "patch_embed.backbone.1.bn.",
+    "patch_embed.layers.6.": "patch_embed.backbone.2.conv.",
+    "patch_embed.layers.7.": "patch_embed.backbone.2.bn.",
+    "patch_embed.project.": "patch_embed.backbone.3.conv.",
+}
+"""What timm's `ConvStem` of the same four convolutions, inside its `HybridEmbed`, calls the weights of our stem."""
+
+
+def with_timm_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a network under the names that plain timm gives them; others than our stem's stay."""
+    return {_renamed(name, TIMM_STEM): tensor for name, tensor in tensors.items()}
+
+
+def with_own_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights under the names of `small_vit`; the inverse of `with_timm_names`."""
+    own = {theirs: ours for ours, theirs in TIMM_STEM.items()}
+    return {_renamed(name, own): tensor for name, tensor in tensors.items()}
+
+
+def _renamed(name: str, beginnings: Mapping[str, str]) -> str:
+    found = next((start for start in beginnings if start in name), None)
+    return name if found is None else name.replace(found, beginnings[found])
 
 
 def small_vit(image_size: tuple[int, int], *, pool: str, drop_path: float) -> nn.Module:

@@ -18,6 +18,7 @@ from trilineage.core.weights import decode_weights, read_header
 from trilineage.models.backbones import dinobloom
 from trilineage.models.backbones.bundled import BUNDLED, bundled_run
 from trilineage.models.backbones.library import timm
+from trilineage.models.backbones.small import with_own_names
 from trilineage.models.backbones.spec import BackboneSettings
 
 _TORCH_SUFFIXES = frozenset({".pth", ".pt", ".bin", ".ckpt"})
@@ -93,6 +94,8 @@ def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], *, name: str) ->
     if dinobloom.is_dinov2(tensors):
         tensors = dinobloom.to_timm(tensors)
     expected = net.state_dict()
+    if "patch_embed.project.weight" in expected:
+        tensors = with_own_names(tensors)
     fitting = _under_its_prefix(tensors, expected)
     _resample_positions(net, fitting)
     missing = [key for key in expected if key not in fitting]

@@ -11,14 +11,21 @@ from functools import partial
 import timm, torch
 from safetensors.torch import load_file
 
-stem = timm.models.vision_transformer_hybrid.ConvStem(
-    channels=(48, 96, 192), norm_layer=timm.layers.LayerNorm2d, act_layer=torch.nn.GELU)
+stem = timm.models.vision_transformer_hybrid.ConvStem({stem}, act_layer=torch.nn.GELU)
 net = timm.models.vision_transformer.VisionTransformer(
     img_size={size}, patch_size=1, num_classes=0, class_token={has_class_token}, global_pool="{pool}", fc_norm=False,
-    embed_dim=192, depth=6, num_heads=6, embed_layer=partial(timm.layers.HybridEmbed, backbone=stem, proj=False))
+    embed_dim={width}, depth=6, num_heads={width} // 32,
+    embed_layer=partial(timm.layers.HybridEmbed, backbone=stem, proj=False))
 net.load_state_dict(load_file("weights/model.safetensors"))
 features = net.eval()((pixels - 0.5) / 0.5)  # pixels in [0, 1], image 3 height width
 ```"""
+
+_STEMS = {
+    "cell_vit": "channels=(48, 96, 192), norm_layer=timm.layers.LayerNorm2d",
+    "small_vit": "depth=4, channels=(40, 80, 160, 160), kernel_size=(3, 3, 3, 1), stride=(2, 2, 2, 1),\n"
+    "    norm_layer=timm.layers.GroupNorm1",
+}
+"""How timm builds the stem of a network of ours."""
 
 
 def model_card(
@@ -88,9 +95,11 @@ def _how(config: PretrainConfig, facts: dict[str, Any], epochs: Sequence[dict[st
 
 
 def _plain(spec: BackboneSpec) -> str:
-    if spec.name != "cell_vit":
+    if spec.name not in _STEMS:
         return ""
     text = _LOADING.format(
+        stem=_STEMS[spec.name],
+        width=spec.width,
         size=spec.image_size,
         has_class_token=spec.has_class_token,
         pool="token" if spec.pools == "cls" else "avg",

@@ -28,6 +28,7 @@ from trilineage.models.backbones.spec import BackboneSettings
 from trilineage.models.encoder import UNTRAINED_SEED, build_encoder
 from trilineage.models.encoder_origin import is_learned
 from trilineage.models.features import image_features
+from trilineage.models.streaming import images_per_batch
 from trilineage.pipelines._image_cohort import describe_images, image_facts, split_images
 from trilineage.pipelines._images.probe_config import ProbeConfig
 from trilineage.pipelines._runs import begin_run
@@ -39,7 +40,6 @@ ATTRIBUTES = "attributes.json"
 RANDOM = "baseline: random weights"
 SITE, OTHER = "site ", "data set "
 """How the names of test images of one site, and of another data set, begin."""
-_BATCH = 32
 
 logger = logging.getLogger(__name__)
 
@@ -191,8 +191,9 @@ def _features(probing: Probing, network: Backbone, place: Place) -> Features:
 
 def _look(table: ImageTable, network: Backbone, place: Place) -> Float32[np.ndarray, "image d"]:
     batches = ImageBatches(table)
-    starts = range(0, len(table), _BATCH)
-    taken = (batches.take(np.arange(start, min(start + _BATCH, len(table)))) for start in starts)
+    step = images_per_batch(table.shape, place.device)
+    starts = range(0, len(table), step)
+    taken = (batches.take(np.arange(start, min(start + step, len(table)))) for start in starts)
     return image_features(network, taken, device=place.device, n_images=len(table))
 
 
@@ -224,9 +225,16 @@ def _score_task(probing: Probing, task: Task, features: Features, prefix: str) -
                 settings=config.evaluation,
                 seed=derive_seed(config.seed, "evaluation"),
                 subject=subject,
-                population=task.name or test.name,
+                population=_population(task.name, test.name),
             )
     return scores, found.penalty
+
+
+def _population(task: str, test: str) -> str:
+    """Name test images in the scores: those of the label by themselves, those of an attribute after it."""
+    if not task:
+        return test
+    return task if test == "all" else f"{task}, {test}"
 
 
 class _Test(NamedTuple):
@@ -243,7 +251,7 @@ def _test_populations(probing: Probing, task: Task, features: Features) -> Itera
     """Return all test images, those of each site where there are several, and those of another data set."""
     cohort, is_test = probing.cohort, (probing.parts == "test") & (task.codes >= 0)
     chosen = {"all": is_test}
-    if cohort.sites is not None and not task.name:
+    if cohort.sites is not None:
         sites = cohort.sites[probing.used]
         names = np.unique(sites[is_test]).tolist()
         chosen |= {f"{SITE}{name}": is_test & (sites == name) for name in names if len(names) > 1}

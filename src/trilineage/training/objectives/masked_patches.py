@@ -30,7 +30,7 @@ _FLAT = 1e-3
 class MaskedPatchSettings(Settings):
     """What is hidden, what is learned from it, and how much each counts."""
 
-    mask_ratio: float = Field(default=0.5, gt=0, lt=1)
+    mask_ratio: float = Field(default=0.4, gt=0, lt=1)
     """Share of the patches of a training image that are hidden."""
     reconstruction: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     """Weight of the mean squared error of the hidden patches."""
@@ -39,7 +39,7 @@ class MaskedPatchSettings(Settings):
     labels are known."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Share of a label that is spread over all classes (Szegedy et al. 2016)."""
-    whole_share: float = Field(default=0.2, ge=0, le=1)
+    whole_share: float = Field(default=0.25, ge=0, le=1)
     """Share of the epochs, the last ones, that show whole images and learn from the labels only, so that the encoder
     ends on what it will see later; 0 where no label is learned from."""
     decoder_width: int = Field(default=96, ge=32, multiple_of=32)
