@@ -64,6 +64,11 @@ def test_ctrl_c_with_a_run_begun_can_go_on(begun, capsys):
     assert "Run the same command again" in capsys.readouterr().err
 
 
+def test_ctrl_c_with_a_folder_of_results_begun_can_go_on(tmp_path):
+    (tmp_path / "part-0.npz").write_text("")
+    assert left(KeyboardInterrupt(), is_resumable=True, out=tmp_path) == 75
+
+
 @pytest.mark.parametrize("is_resumable", [True, False])
 def test_ctrl_c_with_nothing_to_go_on_from_is_a_plain_stop(tmp_path, is_resumable):
     assert left(KeyboardInterrupt(), is_resumable=is_resumable, out=tmp_path) == 130

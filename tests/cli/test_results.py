@@ -1,8 +1,10 @@
 """What a command shows: scores in a table that names nobody's markup, patients, genes."""
 
+import types
+
 import numpy as np
 
-from trilineage.cli.results import show_genes, show_predictions, show_run
+from trilineage.cli.results import show_genes, show_images, show_predictions, show_run
 from trilineage.core.artifacts import Run
 from trilineage.core.config import Settings
 from trilineage.core.records import Prediction, Score
@@ -98,3 +100,12 @@ def test_maps_are_shown_by_what_can_be_said_of_them(tmp_path, capsys):
     out = capsys.readouterr().out
     assert all(heading in out for heading in ("Pointing game", "Deletion\xa0↓", "Insertion"))
     assert "Overlap" not in out
+
+
+def test_images_without_patients_are_counted_and_unreadable_ones_named(capsys, tmp_path):
+    prediction = types.SimpleNamespace(samples=["a", "b"])
+    found = types.SimpleNamespace(prediction=prediction, patients={}, unreadable=(("c.png", "truncated"),))
+    show_images(found, tmp_path)
+    captured = capsys.readouterr()
+    assert captured.out == f"2 images: {tmp_path}\n"
+    assert captured.err == "left out: c.png: truncated\n"

@@ -129,9 +129,7 @@ def _accelerators() -> Iterator[Check]:
     yield Check("threads", "ok", f"{torch.get_num_threads()} (change them with --threads)")
     n_gpus = torch.cuda.device_count()
     names = ", ".join(f"cuda:{number} {torch.cuda.get_device_name(number)}" for number in range(n_gpus))
-    remedy = (
-        "" if n_gpus else "everything works without; networks train faster on a GPU"
-    )
+    remedy = "" if n_gpus else "everything works without; networks train faster on a GPU"
     slow = ("trilineage images fit", "trilineage images pretrain")
     yield Check(
         "GPU", "ok" if n_gpus else "note", names or "none that CUDA sees", remedy, () if n_gpus else slow

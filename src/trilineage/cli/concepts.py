@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -87,8 +87,9 @@ def explain(
     from trilineage.pipelines import concepts
 
     regions = concepts.Regions(cells=masks, nuclei=nuclei, boxes=boxes)
-    known = {"names": names, "classifier": classifier, "regions": regions, "per_patient": per_patient}
-    show_atlas(concepts.explain(run, n_concepts=n_concepts, device=device, **known))
+    known: dict[str, Any] = {"names": names, "classifier": classifier, "regions": regions}
+    found = concepts.explain(run, n_concepts=n_concepts, per_patient=per_patient, device=device, **known)
+    show_atlas(found)
 
 
 @app.command()

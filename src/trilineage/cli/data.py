@@ -127,6 +127,7 @@ def simulate(
 
     settings = options.configured(SimulationSettings, config, assignments)
     n_cells = simulate_to_h5ad(settings, out)
+    answer(out=str(out), n_cells=n_cells, n_genes=settings.n_genes)
     typer.echo(f"{n_cells:,} cells, {settings.n_genes:,} genes: {out}")
 
 
@@ -168,4 +169,5 @@ def simulate_cohort(
     from trilineage.data.simulate.cohort.write import simulate_cohort
 
     patients = simulate_cohort(options.configured(CohortSettings, config, assignments), out, workers=workers)
+    answer(out=str(out), n_patients=len(patients))
     typer.echo(f"{len(patients):,} patients: {out}")

@@ -175,8 +175,8 @@ def _leave(text: str, code: int) -> NoReturn:
 
 
 def _leave_interrupted(run_path: Path | None, is_resumable: bool) -> NoReturn:
-    """Leave with 75 if the Run has begun and the command can go on with it."""
-    if is_resumable and run_path is not None and (run_path / "run.json").exists():
+    """Leave with 75 if the Run, or another folder of results, has begun and the command can go on with it."""
+    if is_resumable and run_path is not None and run_path.is_dir() and any(run_path.iterdir()):
         _leave(f"Interrupted. {RESUME_HINT}", EXIT_INTERRUPTED)
     _leave("Stopped.", EXIT_STOPPED)
 

@@ -47,17 +47,11 @@ def predict(
 ) -> None:
     """Predict new images: decision, set, likeness to training and every node's probability; a table per patient."""
     options.limit_threads(threads)
-    from trilineage.cli.results import show_predictions
+    from trilineage.cli.results import show_images
     from trilineage.pipelines import images
 
     reading = options.reading(assignments)
-    found = images.predict(run, data, out=out, device=device, options=reading)
-    for name, reason in found.unreadable:
-        typer.echo(f"left out: {name}: {reason}", err=True)
-    if found.patients:
-        show_predictions(len(found.prediction.samples), found.patients, out)
-    else:
-        typer.echo(f"{len(found.prediction.samples):,} images: {out}")
+    show_images(images.predict(run, data, out=out, device=device, options=reading), out)
 
 
 @app.command()

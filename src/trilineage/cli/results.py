@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trilineage.models.extraction import ExtractionReport
     from trilineage.pipelines.cases import Together
     from trilineage.pipelines.concepts import Barcoded
+    from trilineage.pipelines.images import Diagnosis
 
 
 SHOWN_METRICS = (
@@ -78,11 +79,26 @@ def show_predictions(n_samples: int, patients: dict[str, list[Any]], out: Path) 
     typer.echo(f"{counted(n_samples, 'sample')} of {counted(len(patients['patient']), 'patient')}: {out}")
 
 
+def show_images(found: "Diagnosis", out: Path) -> None:
+    """Name what could not be read, print the class called for each patient if there are any, and where all of it is."""
+    if not is_first_process():
+        return
+    for name, reason in found.unreadable:
+        typer.echo(f"left out: {name}: {reason}", err=True)
+    n_images = len(found.prediction.samples)
+    answer(n_samples=n_images, unreadable=found.unreadable, out=out)
+    if found.patients:
+        show_predictions(n_images, found.patients, out)
+    else:
+        typer.echo(f"{n_images:,} images: {out}")
+
+
 def show_fused(found: "Together") -> None:
     """Print the decision for each patient and who knew it, and where the whole result is."""
     if not is_first_process():
         return
     names = ("patient", "lineages", "decision", "set", "agreement")
+    answer(patients=found.patients, out=found.path)
     columns: dict[str, Sequence[Any]] = {name: found.patients[name] for name in names}
     columns["probability"] = [number(float(chance), 2) for chance in found.patients["probability"]]
     _print(_text_table("Patients", columns, MAX_PATIENTS_SHOWN))
