@@ -46,6 +46,6 @@ def test_reading_a_run_and_scoring_need_no_torch(floor):
 def test_an_unknown_recipe_is_answered_with_those_there_are():
     import trilineage
 
-    with pytest.raises(AttributeError, match="recipes are: rna, images"):
+    with pytest.raises(AttributeError, match="there are: rna, images, concepts, cases"):
         _ = trilineage.proteins
     assert set(trilineage.RECIPES) <= set(dir(trilineage))

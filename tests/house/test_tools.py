@@ -38,4 +38,4 @@ def test_an_unknown_recipe_is_answered_with_those_there_are():
         [sys.executable, "tools/where.py", "x"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "there are: concepts, images, rna" in done.stderr
+    assert "there are: cases, concepts, images, rna" in done.stderr
