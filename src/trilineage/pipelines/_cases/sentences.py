@@ -26,7 +26,7 @@ def agreement_sentence(called: Mapping[str, str], parting: str, tree: Taxonomy) 
     --------
     >>> from trilineage.data.taxonomy import load_taxonomy
     >>> agreement_sentence({"rna": "AML", "images": "ALL"}, "acute", load_taxonomy("leukemia"))
-    'Expression says AML, images say ALL: they agree on acute leukemia and part at level 2 of the tree.'
+    'Expression says AML, images say ALL: they agree on acute leukemia and part at level 3 of the tree.'
     """
     sides: dict[str, list[str]] = {}
     for lineage, node in called.items():
