@@ -21,7 +21,6 @@ IMAGES: Mapping[str, Any] = {
     **ENCODER,
     "frozen": True,
     "n_views": 2,
-    "backbone.name": "cell_vit",
     "backbone.weights": "bundled",
     "training.epochs": 60,
 }
