@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from trilineage.core.artifacts import Run
-from trilineage.core.records import Score
+from trilineage.core.records import Prediction, Score
 from trilineage.report.drawing import INK, MODEL, MUTED, SECOND, THIRD
 
 AUTOENCODER = "autoencoder"
@@ -16,7 +16,7 @@ SECOND_READER = "second reader"
 RECONSTRUCTION, FIGURES, TARGETS = "reconstruction.json", "figures.json", "targets.json"
 RECOVERED, SHIFT, CELLS, DISEASES = "recovered.json", "shift.json", "cells.json", "disease.json"
 FOCUS, PATHWAYS, CARDS = "explain/focus.json", "explain/pathways.json", "explain/cards.json"
-ATLAS = "explain/atlas/index.html"
+ATLAS, OUT_OF_FOLD = "explain/atlas/index.html", "out_of_fold.npz"
 CLASS = "class"
 """What stands before the equals sign in the target of a class; for an attribute its name does."""
 
@@ -155,3 +155,15 @@ def attribute_name(name: str) -> str:
     'nucleus shape'
     """
     return name.replace("_", " ")
+
+
+def out_of_fold(run: Run) -> Prediction:
+    """Return what models that never saw a patient say of it, the mean over the repeats."""
+    arrays = run.read_arrays(OUT_OF_FOLD)
+    return Prediction(
+        arrays["names"],
+        arrays["names"],
+        tuple(map(str, arrays["classes"].tolist())),
+        arrays["probabilities: model"].mean(axis=0),
+        arrays["labels"],
+    )

@@ -17,7 +17,7 @@ from trilineage.core.records import Comparison, Prediction, Score
 from trilineage.evaluation.comparison import compare_predictions
 from trilineage.evaluation.intervals import aggregate_patients, labelled
 from trilineage.evaluation.settings import EvaluationSettings
-from trilineage.report.sections.subtype import OUT_OF_FOLD, out_of_fold
+from trilineage.report.concept_results import OUT_OF_FOLD, out_of_fold
 
 PREDICTIONS = "predictions.npz"
 MIN_PATIENTS = 2

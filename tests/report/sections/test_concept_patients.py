@@ -3,11 +3,12 @@
 import pytest
 
 from trilineage.report.blocks import Fold, Notice, Table, Text
+from trilineage.report.concept_results import out_of_fold
 from trilineage.report.sections.cells import cells_section, said
 from trilineage.report.sections.concept_pairs import cohort_pairs_section, dictionary_pairs_section
 from trilineage.report.sections.disease import disease_section
 from trilineage.report.sections.shift import shift_section
-from trilineage.report.sections.subtype import out_of_fold, subtype_section
+from trilineage.report.sections.subtype import subtype_section
 
 
 def first(section, kind):

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure as Canvas
 from trilineage.core.artifacts import Run
 from trilineage.core.records import Prediction, Score
 from trilineage.report.blocks import Block, Cell, Figure, Fold, Notice, Section, Table, Text
+from trilineage.report.concept_results import OUT_OF_FOLD, out_of_fold
 from trilineage.report.drawing import draw
 from trilineage.report.findings import score_notices
 from trilineage.report.matrix import paint_counts
@@ -29,7 +30,7 @@ MAIN_METRICS = ("balanced_accuracy", "weighted_f1", "macro_f1", "auroc")
 CLASS = "class "
 """How the population of the scores of one class against the others begins."""
 
-_ABOUT, OUT_OF_FOLD = "patients.json", "out_of_fold.npz"
+_ABOUT = "patients.json"
 
 
 def subtype_section(run: Run) -> Section | None:
@@ -64,18 +65,6 @@ def subtype_section(run: Run) -> Section | None:
 def whole(run: Run) -> list[Score]:
     """Return the scores over all classes."""
     return [score for score in run.scores() if not score.population.startswith(CLASS)]
-
-
-def out_of_fold(run: Run) -> Prediction:
-    """Return what models that never saw a patient say of it, the mean over the repeats."""
-    arrays = run.read_arrays(OUT_OF_FOLD)
-    return Prediction(
-        arrays["names"],
-        arrays["names"],
-        tuple(map(str, arrays["classes"].tolist())),
-        arrays["probabilities: model"].mean(axis=0),
-        arrays["labels"],
-    )
 
 
 def _chance(run: Run, scores: Sequence[Score]) -> float | None:
