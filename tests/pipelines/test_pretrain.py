@@ -208,7 +208,8 @@ def test_scores_are_over_patients_and_by_site_and_data_set(probed):
 
 def test_an_attribute_is_a_population_of_its_own_file(probed):
     found = values(probed, file="attributes.json")
-    assert {population for _, population in found} == {"patient_kind"}
+    places = ("patient_kind", "patient_kind, site north", "patient_kind, site south")
+    assert {population for _, population in found} == set(places)
     assert found["linear probe", "patient_kind"].value > 0.7
 
 

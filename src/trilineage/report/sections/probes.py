@@ -13,7 +13,7 @@ from trilineage.report.scoreboard import SCORES_NAME, Board, boards, lead_metric
 ATTRIBUTES = "attributes.json"
 FACTS = "probes.json"
 _DRAWN = 8
-"""Populations that the figure shows at most; the table has all."""
+"""Populations that the figure shows at most, and none of an attribute at one site; the table has all."""
 
 
 def probes_section(run: Run) -> Section | None:
@@ -23,11 +23,12 @@ def probes_section(run: Run) -> Section | None:
     if not found:
         return None
     lead = lead_metric([score for board in found for score in board.scores])
+    drawn = [board for board in found if ", site " not in board.population][:_DRAWN]
     blocks: list[Block] = [
         *_notices(run, nouns),
         forest(
             "probes",
-            [Panel(f"{_heading(board)} ({board.size()})", tuple(board.of(lead))) for board in found[:_DRAWN]],
+            [Panel(f"{_heading(board)} ({board.size()})", tuple(board.of(lead))) for board in drawn],
             title="Probes of the encoder beside random weights",
             nouns=nouns,
         ),
