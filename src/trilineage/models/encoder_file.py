@@ -18,7 +18,7 @@ def write_encoder(run: Run, backbone: Backbone, settings: BackboneSettings, data
     """
     named = with_timm_names(backbone.net.state_dict())
     tensors = {name: value.detach().cpu().numpy() for name, value in named.items()}
-    half = {name: np.float16(a) if a.dtype.kind == "f" else a for name, a in tensors.items()}
+    half = {name: a.astype(np.float16) if a.dtype.kind == "f" else a for name, a in tensors.items()}
     own = BackboneSettings(name=settings.name, pool=settings.pool)
     metadata = {
         "backbone": own.to_toml(),
