@@ -53,6 +53,7 @@ FILES = {
     "predictions.npz",
     "validation.npz",
     "disease.json",
+    "unlike_training.csv",
 }
 SUBJECTS = ["autoencoder", "raw neurons", "principal components", "random dictionary"]
 

@@ -66,8 +66,8 @@ class Zygote:
 
     def close(self) -> None:
         """End the process."""
-        self.process.stdin.close()
-        self.process.wait()
+        with self.process:
+            self.process.stdin.close()
 
 
 def survive(zygote: Zygote, trainer: str, folder: Path, n_kills: int, *, seed: int = 0) -> Survival:
