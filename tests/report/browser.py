@@ -16,8 +16,11 @@ from typing import Any
 
 import pytest
 
-VIEWS = (("light", 1280), ("dark", 390))
-"""Contrast does not depend on the width, and what fits a phone does not depend on the colours."""
+VIEWS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
+    ("light", 1280, ()),
+    ("dark", 390, ("color-contrast", "scrollable-region-focusable")),
+)
+"""Theme, width and rules: all of them once, and in the dark and on a phone those that may come out otherwise there."""
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -26,16 +29,18 @@ FLAGS = (
     "--no-first-run",
 )
 
+_ALIKE = ("tbody > tr", "dl > dt", "dl > dd", "li", ".gallery > figure", ".case .cells > *")
+"""What stands many times on a page and is made the same way each time: three of each kind are looked at."""
 _AXE = """
-(async () => {
+(async (alike, rules) => {
   for (const fold of document.querySelectorAll("details")) fold.open = true;
-  for (const drawing of document.querySelectorAll("svg[role=img] > g")) drawing.remove();
-  for (const row of document.querySelectorAll("tbody > tr:nth-child(n + 5)")) row.remove();
-  const found = await axe.run(document, { resultTypes: ["violations"], preload: false });
+  for (const part of document.querySelectorAll("svg[role=img] > :not(title, desc)")) part.remove();
+  for (const kind of alike) for (const one of document.querySelectorAll(`${kind}:nth-of-type(n + 4)`)) one.remove();
+  const only = rules ? { runOnly: rules } : {};
+  const found = await axe.run(document, { resultTypes: ["violations"], preload: false, ...only });
   return found.violations.map((one) => [one.id, one.nodes.length, one.nodes[0].html.slice(0, 200)]);
-})()
+})
 """
-
 _LOADED = """
 new Promise((done) => document.readyState === "complete" ? done() : addEventListener("load", () => done()))
 """
@@ -46,8 +51,7 @@ class Browser:
 
     def __init__(self, to_browser: int, from_browser: int):
         self._out, self._in = os.fdopen(to_browser, "wb", 0), os.fdopen(from_browser, "rb")
-        self._number, self._waiting = 0, b""
-        self._session: str | None = None
+        self._number, self._waiting, self._session = 0, b"", ""
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
@@ -86,15 +90,25 @@ class Browser:
         self.send("Input.dispatchKeyEvent", type="keyDown", **about, **({"text": text} if text else {}))
         self.send("Input.dispatchKeyEvent", type="keyUp", **about)
 
-    def violations(self) -> list[tuple[str, int, str]]:
+    def close(self) -> None:
+        """Close both ends of the pipe, upon which the browser ends."""
+        self._out.close()
+        self._in.close()
+
+    def violations(self, rules: tuple[str, ...] = ()) -> list[tuple[str, int, str]]:
         """Return what axe finds: rule, number of places, first place; and by how much the page is too wide.
 
         Folds are opened first. The inside of drawings is left out, which stands behind their title and description, and
-        so are the later rows of a table, which are made as its first ones: axe would take minutes over them.
+        so is what stands many times and is made alike: axe would take minutes over them.
+
+        Parameters
+        ----------
+        rules
+            Rules to check; none: all.
         """
         too_wide = self.ask("document.documentElement.scrollWidth - window.innerWidth")
         self.ask(files("axe_core_python").joinpath("axe.min.js").read_text() + "; null")
-        rows = [tuple(row) for row in self.ask(_AXE)]
+        rows = [tuple(row) for row in self.ask(f"{_AXE}({json.dumps(_ALIKE)}, {json.dumps(rules or None)})")]
         return [*rows, *([("wider than the window", too_wide, "")] if too_wide > 0 else [])]
 
     def _read(self) -> dict[str, Any]:
@@ -122,9 +136,11 @@ def opened_browser(folder: Path) -> Iterator[Browser]:
     )
     os.close(theirs_in)
     os.close(theirs_out)
+    opened = Browser(ours_out, ours_in)
     try:
-        yield Browser(ours_out, ours_in)
+        yield opened
     finally:
+        opened.close()
         process.terminate()
         process.wait(20)
 
@@ -133,9 +149,9 @@ def looked_at(browser: Browser, pages: Iterable[Path]) -> dict[str, list[tuple[s
     """Return what is wrong with pages: light at the width of a desk, dark at that of a phone; empty if all is well."""
     found = {}
     for page in pages:
-        for theme, width in VIEWS:
+        for theme, width, rules in VIEWS:
             browser.open(page, width=width, theme=theme)
-            rows = browser.violations()
+            rows = browser.violations(rules)
             if rows:
                 found[f"{page.parent.name}/{page.name}, {theme}, {width} px"] = rows
     return found

@@ -116,3 +116,8 @@ def test_fewer_than_two_different_runs_are_refused(folder, names):
 def test_a_folder_that_is_no_run_is_refused(folder):
     with pytest.raises(ArtifactError):
         write_comparison([folder / "runs" / "strong", folder], folder / "d.html")
+
+
+def test_a_page_that_would_take_the_place_of_its_twin_is_refused(folder):
+    with pytest.raises(ConfigError, match="ends with .html"):
+        write_comparison([folder / "runs" / "strong", folder / "runs" / "weak"], folder / "d.json")

@@ -78,15 +78,15 @@ def test_of_the_same_file_the_patients_that_both_tested_are_compared(made):
 
 
 def test_of_different_files_equal_names_alone_are_no_proof(made):
-    pair = compared(made("one", foretold(8)), made("other", foretold(6), sha256="cd"), FAST)
+    pair = compared(made("one", foretold(8)), made("other", foretold(3), sha256="cd"), FAST)
     assert pair.comparisons == ()
     assert "equal names may be different people" in pair.note
 
 
 def test_different_data_of_the_same_patients_are_paired_and_that_is_said(made):
     pair = compared(made("one", foretold()), made("other", foretold(seed=3), sha256="cd"), FAST)
-    assert pair.n_patients == 8
-    assert pair.note.startswith("The data differ;")
+    assert (pair.n_patients, pair.is_assumed) == (8, True)
+    assert pair.note.startswith("The data differ:")
 
 
 def test_other_classes_are_refused(made):

@@ -42,25 +42,31 @@ def write_comparison(
     Raises
     ------
     ConfigError
-        If there are fewer than two Runs, or one is named twice.
+        If there are fewer than two Runs, one is named twice, or the page is not named `.html`.
     ArtifactError
         If one of them is no Run, was altered, or a newer version wrote it.
     StorageError
         If the page cannot be written.
     """
     path = Path(out)
-    found = beside([Path(each) for each in run_paths], settings)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(
+            "a comparison is a page, with the same as JSON beside it",
+            seen=path.name,
+            allowed="a name that ends with .html",
+            remedy=f"name it {path.with_suffix('.html').name}",
+        )
+    found = beside(run_paths, settings)
     write_atomically(path.with_suffix(".json"), to_json(as_json(found, path.parent)))
     write_atomically(path, render_comparison(found, path).encode())
     return path
 
 
-def beside(run_paths: Sequence[Path], settings: EvaluationSettings | None = None) -> Beside:
+def beside(run_paths: Sequence[Path | str], settings: EvaluationSettings | None = None) -> Beside:
     """Open Runs, score all alike and compare every two of them."""
-    _require_several(run_paths)
-    settings = settings or EvaluationSettings()
-    names = names_of(run_paths)
-    entries = tuple(entry(name, Run.open(path)) for name, path in zip(names, run_paths, strict=True))
+    paths, settings = [Path(each) for each in run_paths], settings or EvaluationSettings()
+    _require_several(paths)
+    entries = tuple(entry(name, Run.open(path)) for name, path in zip(names_of(paths), paths, strict=True))
     scores = [
         score
         for one in entries

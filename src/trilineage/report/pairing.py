@@ -2,7 +2,7 @@
 
 Two Runs are paired where both foretold the same patients, with the same diagnoses and among the same classes. The data
 need not be the same file: expression and images of the same patients are paired too. Where the files differ, though,
-equal names alone prove nothing, so that then all patients and all their diagnoses must agree.
+equal names prove nothing: half of the patients of each Run at least must be shared, and the page says what was assumed.
 """
 
 from dataclasses import dataclass, replace
@@ -21,6 +21,8 @@ from trilineage.report.concept_results import OUT_OF_FOLD, out_of_fold
 
 PREDICTIONS = "predictions.npz"
 MIN_PATIENTS = 2
+LEAST_SHARED = 0.5
+"""Share of the patients of each Run that must be shared where the data differ."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Pair(NamedTuple):
     """Patients behind the differences."""
     note: str
     """Why they cannot be paired, or what to know about the pairing."""
+    is_assumed: bool = False
+    """Whether it was assumed that patients of the same name are the same people: the data differ."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,8 @@ def compared(first: Entry, second: Entry, settings: EvaluationSettings, *, seed:
     pair = _picked(one, rows), _picked(_in_order_of(other, one.classes), others)
     names = (first.name, second.name)
     found = compare_predictions(*pair, names=names, unit="patient", settings=settings, seed=seed)
-    return Pair(*names, tuple(found), len(shared), _remark(first, second, len(shared)))
+    is_assumed = not _is_same_file(first, second)
+    return Pair(*names, tuple(found), len(shared), _remark(first, second, len(shared)), is_assumed)
 
 
 def _misfit(first: Entry, second: Entry) -> str:
@@ -123,12 +128,11 @@ def _misfit(first: Entry, second: Entry) -> str:
     if n_differing:
         share = f"{n_differing:,} of {len(shared):,} shared patients"
         return f"{share} have another diagnosis in {second.name} than in {first.name}."
-    is_same_file = bool(first.fingerprint) and first.fingerprint == second.fingerprint
-    is_same_cohort = len(shared) == len(one.patients) == len(other.patients)
-    if not is_same_file and not is_same_cohort:
+    is_rarely_shared = len(shared) < LEAST_SHARED * max(len(one.patients), len(other.patients))
+    if is_rarely_shared and not _is_same_file(first, second):
+        sizes = f"{len(one.patients):,} and {len(other.patients):,}, {len(shared):,} of the same name"
         return (
-            f"The data differ and so do the patients tested ({len(one.patients):,} and {len(other.patients):,}, "
-            f"{len(shared):,} of the same name): equal names may be different people."
+            f"The data differ and so do the patients tested ({sizes}): equal names may be different people."
         )
     return ""
 
@@ -138,14 +142,20 @@ def _remark(first: Entry, second: Entry, n_shared: int) -> str:
     assert first.prediction is not None
     assert second.prediction is not None
     remarks = []
-    if not first.fingerprint or first.fingerprint != second.fingerprint:
-        remarks.append("The data differ; the patients tested and their diagnoses are the same.")
+    if not _is_same_file(first, second):
+        remarks.append(
+            "The data differ: patients of the same name and diagnosis are taken for the same people."
+        )
     sizes = len(first.prediction.patients), len(second.prediction.patients)
     if set(sizes) != {n_shared}:
         remarks.append(
             f"Compared on {n_shared:,} patients tested by both (of {sizes[0]:,} and {sizes[1]:,})."
         )
     return " ".join(remarks)
+
+
+def _is_same_file(first: Entry, second: Entry) -> bool:
+    return bool(first.fingerprint) and first.fingerprint == second.fingerprint
 
 
 def _called(prediction: Prediction) -> np.ndarray:

@@ -102,7 +102,11 @@ def differences_section(found: Beside, path: Path) -> Section:
         lead = [row for pair in paired for row in pair.comparisons if row.metric == metric]
         names = _files_of(found, paired, path)
         blocks.append(_with_names(comparison_table(lead, nouns(found)), names))
-        blocks += [Text(f"{pair.first} − {pair.second}: {pair.note}") for pair in paired if pair.note]
+        blocks += [
+            Notice(f"{pair.first} − {pair.second}: {pair.note}", "caution" if pair.is_assumed else "note")
+            for pair in paired
+            if pair.note
+        ]
         every = [row for pair in paired for row in pair.comparisons]
         blocks.append(Fold("All metrics", (_with_names(comparison_table(every, nouns(found)), names),)))
     return Section("differences", "Differences on the same patients", tuple(blocks))
