@@ -60,7 +60,9 @@ def test_images_that_were_learned_from_are_named_first(run):
 
 def test_the_page_of_probes_has_the_section(run):
     assert probes_section in SECTIONS["images.probe"]
-    assert "What the features tell" in write_report(run.path).read_text()
+    page = write_report(run.path).read_text()
+    assert "What the features tell" in page
+    assert "By the linear probe, the accuracy on 90 images held out is" in page
 
 
 def test_a_run_without_probes_has_no_section(tmp_path):

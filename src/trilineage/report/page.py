@@ -43,7 +43,7 @@ from trilineage.report.sections.mistakes import mistakes_section
 from trilineage.report.sections.papers import papers_section
 from trilineage.report.sections.pathways import pathways_section
 from trilineage.report.sections.predictions import predictions_section
-from trilineage.report.sections.probes import probes_section
+from trilineage.report.sections.probes import probes_headline, probes_section
 from trilineage.report.sections.provenance import provenance_section
 from trilineage.report.sections.reconstruction import reconstruction_section
 from trilineage.report.sections.recovered import recovered_section
@@ -194,6 +194,8 @@ def summary_of(run: Run) -> list[str]:
     """Return the result in a few sentences, the most important one first."""
     if run.kind == "images":
         return image_headline(run)
+    if run.kind == "images.probe":
+        return probes_headline(run)
     if run.kind == "images.compare":
         return image_study_headline(run)
     if run.kind in _HEADLINES:

@@ -7,7 +7,7 @@ from trilineage.core.records import Score
 from trilineage.report.blocks import Block, Notice, Section, Table
 from trilineage.report.forest import Panel, forest
 from trilineage.report.nouns import Nouns, nouns_of
-from trilineage.report.numbers import capital, counted, metric_heading, percent
+from trilineage.report.numbers import capital, counted, metric_heading, metric_name, percent, scored
 from trilineage.report.scoreboard import SCORES_NAME, Board, boards, lead_metric, role_of, score_cell
 
 ATTRIBUTES = "attributes.json"
@@ -35,6 +35,22 @@ def probes_section(run: Run) -> Section | None:
         _table(run, found, nouns),
     ]
     return Section("probes", "What the features tell", tuple(blocks))
+
+
+def probes_headline(run: Run) -> list[str]:
+    """Say how well the better reading tells the label, and what random weights reach."""
+    found = boards(run.scores(), nouns_of(run))
+    if not found:
+        return []
+    board = found[0]
+    metric = lead_metric(board.scores)
+    model, control = board.best("model", metric), board.best("baseline", metric)
+    if model is None or control is None:
+        return []
+    return [
+        f"By the {model.subject}, the {metric_name(metric)} on {board.size()} held out is {scored(model)}; the same "
+        f"network with random weights reaches {scored(control)}."
+    ]
 
 
 def _notices(run: Run, nouns: Nouns) -> list[Block]:
