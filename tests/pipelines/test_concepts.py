@@ -180,7 +180,7 @@ def test_patients_are_classified_beside_every_other_way_to_see_them(fitted_conce
     assert len(scores) == 6
     assert scores["model"] > 0.6
     assert {pair.unit for pair in fitted_concepts.comparisons()} == {"patient"}
-    assert fitted_concepts.read_json("patients.json") == {"note": "", "n_patients": 24}
+    assert fitted_concepts.read_json("patients.json") == {"note": "", "n_patients": 24, "held_out": ""}
 
 
 def test_shifts_and_numbers_of_cells_are_told(fitted_concepts):
