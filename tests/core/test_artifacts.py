@@ -63,6 +63,17 @@ def test_the_same_request_continues_and_keeps_the_files(run):
     assert again.read_text("note.txt") == "kept"
 
 
+def test_a_finished_run_keeps_nothing_that_a_killed_process_left_half_written(run):
+    half = [run.path / ".scores.json.0a1b.tmp.json", run.path / "weights" / ".fold0.safetensors.0a1b.tmp.safetensors"]
+    for path in half:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+    run.write_json("scores.json", [])
+    run.finish()
+    assert not any(path.exists() for path in half)
+    assert run.has("scores.json")
+
+
 def test_a_finished_run_is_complete_and_is_handed_back_as_such(run):
     run.finish()
     assert create(run.path).is_complete

@@ -32,8 +32,13 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def rna_page(make_run):
-    return write_report(make_run("rna", n_patients=3).path)
+def rna_run(make_run):
+    return make_run("rna", n_patients=3)
+
+
+@pytest.fixture(scope="module")
+def rna_page(rna_run):
+    return write_report(rna_run.path)
 
 
 def found(browser, *pages):
@@ -85,10 +90,10 @@ def test_the_page_of_a_case(browser, case_runs, tmp_path):
     assert found(browser, page) == {}
 
 
-def test_the_page_of_a_demo(browser, make_run, image_run, concept_run, case_runs, tmp_path):
+def test_the_page_of_a_demo(browser, rna_run, image_run, concept_run, case_runs, tmp_path):
     demo = beside("test_demo_index")
     for name, run in (
-        ("rna", make_run("demo", n_patients=3)),
+        ("rna", rna_run),
         ("images", image_run),
         ("concepts", concept_run),
     ):

@@ -171,7 +171,10 @@ class Run:
         return cls.load(None, self._config_values())
 
     def finish(self) -> None:
-        """Mark the Run as complete."""
+        """Mark the Run as complete, and remove what killed processes left half written in it."""
+        for path in self.path.rglob(".*"):
+            if is_temporary(path.name):
+                path.unlink(missing_ok=True)
         self._change(status="complete", finished=now())
 
     # ---- files of every kind ------------------------------------------------------------------------------------

@@ -59,13 +59,12 @@ function sortBy(table, heading, order) {
     return a.isEmpty - b.isEmpty || sign * compare(a, b, isNumeric) || a.row.dataset.place - b.row.dataset.place;
   });
   body.append(...rows.map((one) => one.row), ...body.querySelectorAll(":scope > [data-total]"));
-  for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", other === heading ? order : "none");
+  for (const other of table.tHead.querySelectorAll("th")) other.setAttribute("aria-sort", other === heading ? order : "none");
 }
 
 function makeSortable(table) {
   [...table.tBodies[0].rows].forEach((row, place) => { row.dataset.place = place; });
-  for (const heading of table.tHead.rows[0].cells) {
-    if (!heading.textContent.trim()) continue;
+  for (const heading of table.tHead.querySelectorAll("th")) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "sort";
