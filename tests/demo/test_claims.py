@@ -52,6 +52,14 @@ def test_a_score_is_that_against_the_truth_not_against_the_labels_of_the_run(run
     assert f"{right / 12:.2f}" in claim.found
 
 
+@pytest.mark.parametrize(("has_patients", "noun"), [(True, "patients"), (False, "images")])
+def test_images_without_patients_are_called_images(tmp_path, has_patients, noun):
+    run = Run.create(tmp_path / "run", kind="images", config=Nothing(), seed=0, command="", data={})
+    run.write_json("cohort.json", {"has_patients": has_patients})
+    run.write_predictions(prediction(12))
+    assert f"on 12 held-out {noun}" in score_claim(run, "images", DIAGNOSES).text
+
+
 def test_patients_whose_diagnosis_is_no_class_are_unknown():
     found = with_truth(prediction(12, 3), {"P0": "b", "P1": "c"})
     assert found.labels.tolist() == [1, -1, -1]

@@ -10,6 +10,7 @@ from trilineage.core.records import Comparison, Prediction, Score
 from trilineage.demo.claims import Claim
 from trilineage.evaluation.intervals import score_predictions
 from trilineage.evaluation.settings import EvaluationSettings
+from trilineage.report.nouns import nouns_of
 
 WORDS: Mapping[str, str] = {
     "rna": "Expression",
@@ -29,7 +30,7 @@ Diagnoses = Mapping[str, str]
 def score_claim(run: Run, lineage: str, diagnoses: Diagnoses, *, seed: int = 0) -> Claim:
     """Score the held-out patients of a Run against the true diagnoses, whatever labels the Run was given.
 
-    It holds if the interval over patients lies above guessing.
+    It holds if the interval over patients lies above guessing; where patients are not known, over images.
     """
     prediction = with_truth(run.predictions(), diagnoses)
     settings = EvaluationSettings(metrics=(BEST_METRIC,), n_nulls=0)
@@ -38,7 +39,7 @@ def score_claim(run: Run, lineage: str, diagnoses: Diagnoses, *, seed: int = 0) 
     guess = 1.0 / len(np.unique(prediction.labels[prediction.labels >= 0]))
     return Claim(
         f"{lineage}.score",
-        f"{WORDS[lineage]}: better than guessing on {score.n_patients} held-out patients",
+        f"{WORDS[lineage]}: better than guessing on {score.n_patients} held-out {nouns_of(run).patient}s",
         f"balanced accuracy {scored(score)}",
         f"guessing: {guess:.2f}",
         None if score.low is None else score.low > guess,
