@@ -24,6 +24,7 @@ from trilineage.data.tokens.shards import TokenShardWriter
 from trilineage.models.encoder import TokenEncoder
 from trilineage.models.sae.exchange import from_model
 from trilineage.pipelines import concepts
+from trilineage.pipelines._concepts.material import gather
 
 FILES = {
     "config.toml",
@@ -97,6 +98,17 @@ def test_no_patient_is_in_two_parts_of_the_split(fitted_concepts):
     assert len(parts) == 24
     assert all(len(found) == 1 for found in parts.values())
     assert set().union(*parts.values()) == {"train", "valid", "test"}
+
+
+def test_held_out_images_that_the_encoder_knows_are_counted(quick_concepts, seeing):
+    split = seeing.read_table("split.csv")
+    part_of = dict(zip(split["sample"], split["part"], strict=True))
+    material = gather(quick_concepts.replace(seed=1))
+    test = material.cohort.samples[material.split.positions("test")].tolist()
+    n_known = sum(part_of[name] != "test" for name in test)
+    assert n_known > 0
+    assert any(f"from {n_known} of the {len(test)} held-out images" in note for note in material.notes)
+    assert not any("has learned" in note for note in gather(quick_concepts).notes)  # one seed, one split
 
 
 def test_held_out_patients_are_classified_by_a_model_of_the_training_patients(fitted_concepts):

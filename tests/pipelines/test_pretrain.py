@@ -10,8 +10,9 @@ import torch
 
 from trilineage.core.artifacts import Run
 from trilineage.core.errors import CohortError, ColumnError, DataError, LeakageError
+from trilineage.data.images.open import open_images
 from trilineage.models.encoder import EncoderSettings, build_encoder
-from trilineage.models.encoder_origin import is_learned
+from trilineage.models.encoder_origin import is_learned, learned_contents
 from trilineage.pipelines import images
 
 QUICK = {
@@ -25,6 +26,12 @@ QUICK = {
 
 def config(folder, **options):
     return images.PretrainConfig.load(None, {**QUICK, "data.path": str(folder), **options})
+
+
+def split_names(run, part):
+    """Names of the images in a part of the split of a Run."""
+    split = run.read_table("split.csv")
+    return [name for name, mine in zip(split["sample"], split["part"], strict=True) if mine == part]
 
 
 def without(folder, *columns):
@@ -77,10 +84,12 @@ def test_only_patients_of_the_chosen_site_are_learned_from(pretrained):
     assert not parts["train"] & parts["valid"]
 
 
-def test_what_was_learned_from_is_known_by_name(pretrained):
+def test_what_was_learned_from_is_known_by_content(pretrained):
     split = pretrained.read_table("split.csv")
-    learned = is_learned(EncoderSettings(run=str(pretrained.path)), split["sample"])
-    assert learned.tolist() == [part == "train" for part in split["part"]]
+    part_of = dict(zip(split["sample"], split["part"], strict=True))
+    table = open_images(pretrained.config(images.PretrainConfig).data)
+    learned = is_learned(EncoderSettings(run=str(pretrained.path)), table.content_numbers)
+    assert learned.tolist() == [part_of[name] == "train" for name in table.names.tolist()]
 
 
 def test_the_history_has_both_validation_values(pretrained):
@@ -156,6 +165,11 @@ def test_a_frozen_classifier_takes_the_encoder_by_its_run(pretrained, smears, tm
     run = images.fit(images.Config.load(None, options), tmp_path / "run")
     backbone = run.config(images.Config).backbone
     assert (backbone.name, backbone.pool) == ("small_vit", "mean")
+    n_known = np.isin(split_names(run, "test"), split_names(pretrained, "train")).sum()
+    (note,) = [note for note in run.read_json("cohort.json")["notes"] if "has learned from" in note]
+    assert f"learned from {n_known} of the" in note
+    known = learned_contents(EncoderSettings(run=str(run.path)))
+    assert known.tolist() == learned_contents(EncoderSettings(run=str(pretrained.path))).tolist()
 
 
 @pytest.fixture(scope="module")

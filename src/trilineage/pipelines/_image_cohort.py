@@ -1,6 +1,6 @@
 """What the recipes on images share: a split of the table of images, and what is said of it in a Run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from trilineage.data.cohort import Cohort, shown
 from trilineage.data.images.settings import ImageDataSettings
 from trilineage.data.images.table import ImageTable
 from trilineage.data.splits import Split, SplitSettings, check_leakage, make_splits
+from trilineage.models.encoder import EncoderSettings
+from trilineage.models.encoder_origin import is_learned
 
 COLUMN_OPTIONS = ("label_column", "patient_column", "site_column", "split_column", "path_column", "root")
 """Options about a table of images that do not carry over to another table."""
@@ -64,6 +66,15 @@ def describe_images(table: ImageTable, cohort: Cohort) -> dict[str, Any]:
         "working_size": list(table.shape),
         "unreadable": [{"name": name, "reason": reason} for name, reason in table.unreadable],
     }
+
+
+def seen_before(table: ImageTable, splits: Sequence[Split], encoder: EncoderSettings) -> str:
+    """Say how many held-out images the encoder has learned from; empty where it has from none, or nothing is known."""
+    is_test = np.any([split.parts == "test" for split in splits], axis=0)
+    n_seen = int(is_learned(encoder, table.content_numbers[is_test]).sum())
+    if not n_seen:
+        return ""
+    return f"the encoder has learned from {n_seen:,} of the {is_test.sum():,} held-out images: scores are too good"
 
 
 def image_facts(table: ImageTable) -> dict[str, Any]:

@@ -46,7 +46,13 @@ from trilineage.pipelines._images.compare import compare_variants
 from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.explain import explain_run
 from trilineage.pipelines._images.fold import Fold, fit_fold, whole_split
-from trilineage.pipelines._images.material import Material, describe_material, gather, split_patients
+from trilineage.pipelines._images.material import (
+    Material,
+    describe_material,
+    gather,
+    split_patients,
+    with_origin_noted,
+)
 from trilineage.pipelines._images.pictures import write_mistakes
 from trilineage.pipelines._images.predict import Diagnosis, predict_to_folder
 from trilineage.pipelines._images.pretrain import (
@@ -111,6 +117,7 @@ def fit(config: Config, out: Path | str, *, device: str = "auto", overwrite: boo
     config = config.replace(backbone=backbone)  # the Run names it, whatever ships with a later version
     material = gather(config)
     splits = split_patients(material, config)
+    material = with_origin_noted(material, splits, config)
     place = choose_place(config.seed, device)
     run = open_run(config, material, Path(out), place=place, overwrite=overwrite)
     if is_done(run):

@@ -16,9 +16,8 @@ from trilineage.data.images.open import open_images
 from trilineage.data.images.table import ImageTable
 from trilineage.data.splits import Split
 from trilineage.data.taxonomy import Taxonomy, load_taxonomy
-from trilineage.models.encoder_origin import is_learned
 from trilineage.pipelines._concepts.config import Config
-from trilineage.pipelines._image_cohort import describe_images, split_images
+from trilineage.pipelines._image_cohort import describe_images, seen_before, split_images
 
 UNLABELLED = "unlabelled"
 """Stands for the label of an image that has none; such images teach the autoencoder and test nothing."""
@@ -81,7 +80,7 @@ def gather(config: Config) -> Material:
     codes = np.array([classes.index(name) if name in classes else -1 for name in cohort.classes])
     notes = [
         *table.notes,
-        *filter(None, (cohort.note, splits[0].note, _seen_before(cohort, splits[0], config))),
+        *filter(None, (cohort.note, splits[0].note, seen_before(table, splits, config.encoder))),
     ]
     if len(table.unreadable):
         notes.append(f"{len(table.unreadable):,} unreadable images were left out")
@@ -97,15 +96,6 @@ def gather(config: Config) -> Material:
         _taxonomy(config.taxonomy, classes),
         tuple(notes),
     )
-
-
-def _seen_before(cohort: Cohort, split: Split, config: Config) -> str:
-    """Say how many held-out images the encoder was trained on, where it is known by their names."""
-    test = cohort.samples[split.positions("test")].tolist()
-    n_seen = int(is_learned(config.encoder, test).sum())
-    if not n_seen:
-        return ""
-    return f"the encoder was trained on {n_seen:,} of the {len(test):,} held-out images: their scores are too good"
 
 
 def open_table(config: Config) -> ImageTable:

@@ -1,7 +1,8 @@
 """What the images recipe works on: opened images with a patient and a node of the taxonomy, and their splits."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from trilineage.data.images.open import open_images
 from trilineage.data.images.table import ImageTable
 from trilineage.data.splits import Split
 from trilineage.data.taxonomy import Taxonomy, load_taxonomy
-from trilineage.pipelines._image_cohort import describe_images, image_facts, split_images
+from trilineage.models.encoder import EncoderSettings
+from trilineage.pipelines._image_cohort import describe_images, image_facts, seen_before, split_images
 from trilineage.pipelines._images.config import Config
 
 logger = logging.getLogger(__name__)
@@ -118,6 +120,15 @@ def split_patients(material: Material, config: Config) -> tuple[Split, ...]:
     return split_images(
         material.table, material.cohort, config.split, train_sites=config.train_sites, seed=config.seed
     )
+
+
+def with_origin_noted(material: Material, splits: Sequence[Split], config: Config) -> Material:
+    """Note how many held-out images the weights that training starts from have learned from, if any."""
+    note = seen_before(material.table, splits, EncoderSettings(backbone=config.backbone))
+    if not note:
+        return material
+    logger.warning("%s", note)
+    return replace(material, notes=(*material.notes, note))
 
 
 def describe_material(material: Material) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def write_pretraining(
     """Write the encoder (half precision), the split, the course of the training and what the images were."""
     write_encoder(run, model.backbone, config.backbone, config.data)
     run.write_json("history.json", {"encoder": history.to_dict()})
-    write_learned(run, learned.table.names[learned.split.positions("train")].tolist())
+    write_learned(run, learned.table.content_numbers[learned.split.positions("train")])
     run.write_table("split.csv", split_table(learned.cohort, (learned.split,)))
     facts = describe_images(learned.table, learned.cohort)
     counts = {part: int((learned.split.parts == part).sum()) for part in ("train", "valid", "unused", "test")}

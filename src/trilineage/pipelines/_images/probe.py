@@ -297,10 +297,10 @@ def _other_codes(
 
 def _seen(probing: Probing) -> dict[str, Any]:
     """Count the test images that the encoder has learned from; their scores would be too good."""
-    names = probing.cohort.samples[probing.split.positions("test")].tolist()
-    n_seen = int(is_learned(probing.config.encoder, names).sum())
+    contents = probing.table.content_numbers[probing.split.positions("test")]
+    n_seen = int(is_learned(probing.config.encoder, contents).sum())
     if n_seen:
-        logger.warning("the encoder has learned from %d of the %d test images", n_seen, len(names))
+        logger.warning("the encoder has learned from %d of the %d test images", n_seen, len(contents))
     counts = {part: int((probing.split.parts == part).sum()) for part in ("train", "valid", "test")}
     return {"n_images": counts, "n_test_learned_from": n_seen}
 

@@ -18,6 +18,8 @@ from trilineage.evaluation.hierarchy.patients import decide_patients
 from trilineage.evaluation.hierarchy.temperatures import NodeCalibration
 from trilineage.models.classifier_file import RUN_KIND as KIND
 from trilineage.models.classifier_file import read_classifier
+from trilineage.models.encoder import EncoderSettings
+from trilineage.models.encoder_origin import learned_contents, write_learned
 from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.fold import Fold
 from trilineage.pipelines._images.material import Material, data_facts
@@ -95,6 +97,7 @@ def write_results(
     model = pool([fold.test for fold in folds])
     run.write_text(TAXONOMY, taxonomy.to_toml())
     run.write_table("split.csv", split_table(material.cohort, tuple(fold.split for fold in folds)))
+    _write_learned(run, material, folds, config)
     run.write_predictions(leaf_prediction(model, taxonomy))
     write_nodes(run, model)
     write_validation(run, {fold.split.name: leaf_prediction(fold.valid, taxonomy) for fold in folds})
@@ -110,6 +113,16 @@ def write_results(
         names, counts = np.unique(model.patients, return_counts=True)
         rows = patient_rows(decided, taxonomy, dict(zip(names.tolist(), counts.tolist(), strict=True)))
         run.write_table("patients.csv", rows)
+
+
+def _write_learned(run: Run, material: Material, folds: Sequence[Fold], config: Config) -> None:
+    """Write which images the network that is kept has learned from, those of its first weights among them."""
+    parts = (
+        ("train", "valid") if len(folds) == 1 else ("train", "valid", "test")
+    )  # that of several learns from all
+    is_own = np.isin(folds[0].split.parts, parts) & (not config.frozen)
+    before = learned_contents(EncoderSettings(backbone=config.backbone))
+    write_learned(run, material.table.content_numbers[is_own], before)
 
 
 def write_nodes(run: Run, prediction: NodePrediction, name: str = NODE_PREDICTIONS) -> None:
