@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -62,7 +63,10 @@ def _follow(campaign: Campaign, name: str, folder: Path, numbers: range, seed: i
     """Run one child over the numbers; return the first it did not come to."""
     command = [sys.executable, str(Path(__file__).with_name("victim.py")), name, str(folder)]
     given = [*command, str(numbers.start), str(numbers.stop), str(seed)]
-    with subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    with (
+        tempfile.TemporaryFile("w+") as complaints,  # a pipe nobody reads would fill up and stop the child
+        subprocess.Popen(given, stdout=subprocess.PIPE, stderr=complaints, text=True) as child,
+    ):
         lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=_read_lines, args=(child.stdout, lines), daemon=True).start()
         reached, about = numbers.start, None
@@ -71,9 +75,10 @@ def _follow(campaign: Campaign, name: str, folder: Path, numbers: range, seed: i
             line = _line(lines, HANG_S if about else START_S)
             if not line:
                 child.kill()
-                _, complaint = child.communicate()
+                child.wait()
+                complaint = _end_of(complaints)
                 if about is None:
-                    raise RuntimeError(f"{name}: the child did not begin: {complaint[-1000:]}")
+                    raise RuntimeError(f"{name}: the child did not begin: {complaint}")
                 how = "hang" if line is None else f"crash (exit {child.returncode}): {complaint[-300:]}"
                 campaign.outcomes[how.split(" ")[0]] += 1
                 campaign.failures.append(f"mutant {about['number']} of {about['file']}: {how}")
@@ -87,6 +92,12 @@ def _follow(campaign: Campaign, name: str, folder: Path, numbers: range, seed: i
                 about = told
         child.wait()
     return reached
+
+
+def _end_of(complaints: TextIO) -> str:
+    """Return the last 1,000 characters of what a child complained of."""
+    complaints.seek(0)
+    return complaints.read()[-1000:]
 
 
 def _read_lines(stream, lines: queue.Queue) -> None:

@@ -79,7 +79,7 @@ def survive(zygote: Zygote, trainer: str, folder: Path, n_kills: int, *, seed: i
     expected = weights(folder / "undisturbed")
     while found.n_kills < n_kills and not found.complaint:
         out = folder / f"fit{found.n_finished}"
-        longest_s = undisturbed["seconds"] / 2
+        longest_s = undisturbed["seconds"] / 3
         reached = ""
         while not _is_over(found, zygote, trainer, out, moments.uniform(0, longest_s), n_kills):
             longest_s *= 1 if progress(out) != reached else PATIENCE

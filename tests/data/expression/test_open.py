@@ -108,6 +108,12 @@ def test_repeated_sample_names_are_numbered(adata, tmp_path):
     assert any("2 repeated sample names" in note for note in data.notes)
 
 
+def test_a_column_that_is_there_twice_is_refused_by_name(tmp_path):
+    (tmp_path / "bulk.csv").write_text("sample,label,label,g1,g2\ns0,AML,,1,2\ns1,ALL,x,3,4\n")
+    with pytest.raises(FormatError, match="names a column twice; seen: 'label'"):
+        opened(tmp_path / "bulk.csv")
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite"), (-3.0, "negative"), (0.5, "fractional")],

@@ -157,6 +157,7 @@ def _assemble(
         raise FormatError("an empty matrix", seen=f"{matrix.n_rows} samples x {matrix.n_columns} genes")
     state = _state(matrix, settings)
     genes, columns, gene_notes = _genes(table, state)
+    _require_columns_once(table.obs)
     obs, name_notes = _unique_names(table.obs)
     chosen = choose_keys(
         obs,
@@ -199,6 +200,18 @@ def _genes(table: RawTable, state: MatrixState) -> tuple[GeneTable, ColumnMap, t
     verb = "averaged" if average else "summed"
     notes = (f"{n_merged} columns name a gene that is already there: {verb} into one",) if n_merged else ()
     return genes, ColumnMap.build(target, len(genes), average=average), notes
+
+
+def _require_columns_once(obs: pd.DataFrame) -> None:
+    """Refuse a sample table in which a name stands for two columns: nobody could say which is meant."""
+    twice = obs.columns[obs.columns.duplicated()]
+    if len(twice):
+        raise FormatError(
+            "the sample table names a column twice",
+            seen=", ".join(dict.fromkeys(repr(str(name)) for name in twice)),
+            allowed="a name of its own for each column",
+            remedy="rename or remove one of them",
+        )
 
 
 def _unique_names(obs: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
