@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from trilineage.core.artifacts import Run
+from trilineage.evaluation.patient_profiles import mean_profiles
 from trilineage.pipelines import rna
 from trilineage.pipelines._rna.attribution import attributions
 from trilineage.pipelines._rna.explain import kept_split, reference_means
 from trilineage.pipelines._rna.material import gather
 from trilineage.pipelines._rna.patient_genes import training_expression
 from trilineage.pipelines._rna.store import read_diagnoser
+from trilineage.pipelines._rna.unlike_training import expression_profiles
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +104,13 @@ def test_genes_of_patients_can_be_left_out(fitted, tmp_path):
     (copy / "explain" / "patient_genes.csv").unlink(missing_ok=True)
     run = rna.explain(Run.open(copy), n_seeds=1, max_samples=6, per_patient=0, device="cpu")
     assert not run.has("explain/patient_genes.csv")
+
+
+def test_profiles_of_expression_are_the_means_of_the_samples(fitted):
+    material = gather(fitted.config(rna.Config))
+    rows, patients = material.rows, material.cohort.patients
+    found = expression_profiles(material.expression, rows, patients)
+    wanted = mean_profiles(material.expression.to_csr(rows).toarray(), patients)
+    np.testing.assert_allclose(found.mean, wanted.mean, atol=1e-6)
+    np.testing.assert_allclose(found.noise, wanted.noise, rtol=1e-4)
+    assert found.n_samples.tolist() == wanted.n_samples.tolist()

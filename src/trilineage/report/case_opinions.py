@@ -216,7 +216,7 @@ def unseen_section(case: Case) -> Section | None:
     )
     table = Table(
         "Share of the validation patients that lie nearer to the training patients, in percent.",
-        ("Lineage", "Nearer, %", "Validation", "Mean distance"),
+        ("Lineage", "Nearer, %", "Validation", "Distance"),
         rows,
         sources=tuple(f"{case['made']['folders'][one['lineage']]}/{one['file']}" for one in known),
     )
@@ -256,8 +256,8 @@ def unseen_figure(known: Sequence[Mapping[str, Any]]) -> Figure:
         description="; ".join(
             f"{WORDS[one['lineage']]} at percentile {number(one['percentile'], 0)}" for one in known
         ),
-        caption="Distance to the training patients: of the images in the features of the network, of the samples in "
-        "the latent of the autoencoder, of the barcode to the three nearest barcodes. Shaded: beyond 95 in 100.",
+        caption="Distance of the patient's mean expression, mean features of its images, and barcode from the nearest "
+        "class of training patients. Shaded: beyond 95 in 100.",
     )
 
 

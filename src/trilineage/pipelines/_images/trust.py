@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Int, UInt8
 
 from trilineage.core.artifacts import Run
 from trilineage.core.progress import progress
@@ -16,7 +16,8 @@ from trilineage.data.images.threads import in_threads, n_workers
 from trilineage.evaluation.hierarchy.conformal import Conformal, fit_conformal, score_sets
 from trilineage.evaluation.hierarchy.novelty import Novelty, fit_novelty
 from trilineage.evaluation.hierarchy.sites import stain_shift
-from trilineage.evaluation.patient_novelty import joined_rows, novelty_rows
+from trilineage.evaluation.patient_novelty import joined_rows
+from trilineage.evaluation.patient_profiles import Profiles, mean_profiles, patient_classes, profile_rows
 from trilineage.pipelines._images.config import Config
 from trilineage.pipelines._images.fold import Fold, look_at
 from trilineage.pipelines._images.material import Material
@@ -152,19 +153,45 @@ def novelty_table(fold: Fold, novelty: Novelty, material: Material) -> dict[str,
 
 
 def write_unlike_training(run: Run, material: Material, folds: Sequence[Fold]) -> None:
-    """Write how far the validation and test patients of every split lie from its training patients."""
+    """Write how far the mean features of validation and test patients lie from those of training patients."""
     tables = []
     for number, fold in enumerate(folds):
-        novelty = read_novelty(run, fold_name(number))
-        if novelty is None or not material.has_patients or len(fold.valid.samples) == 0:
+        is_known = run.has(f"novelty/{fold_name(number)}.npz") and material.has_patients
+        if not is_known or len(fold.valid.samples) == 0:
             continue
-        valid, test = (
-            (novelty.score(fold.features[part]).distance, prediction.patients)
-            for part, prediction in (("valid", fold.valid), ("test", fold.test))
-        )
-        tables.append(novelty_rows(fold.split.name, valid, test))
+        learned = fold.split.positions("train")
+        patients = material.cohort.patients[learned]
+        profiles = {
+            "train": mean_profiles(fold.features["train"], patients),
+            "valid": mean_profiles(fold.features["valid"], fold.valid.patients),
+            "test": mean_profiles(fold.features["test"], fold.test.patients),
+        }
+        classes = patient_classes(material.nodes[learned], patients)
+        write_profiles(run, fold_name(number), profiles["train"], profiles["valid"], classes)
+        tables.append(profile_rows(fold.split.name, profiles["train"], classes, profiles))
     if tables:
         run.write_table(UNLIKE, joined_rows(tables))
+
+
+def write_profiles(
+    run: Run, name: str, learned: Profiles, valid: Profiles, classes: Int[np.ndarray, " patient"]
+) -> None:
+    """Keep the mean features of training and validation patients: what new patients are held against."""
+    parts = {"train": learned, "valid": valid}
+    arrays = {
+        f"{part}_{field}": value for part, own in parts.items() for field, value in own._asdict().items()
+    }
+    run.write_arrays(f"novelty/patients_{name}.npz", **arrays, classes=classes)
+
+
+def read_profiles(run: Run, name: str) -> tuple[Profiles, Profiles, Int[np.ndarray, " patient"]]:
+    """Read training patients, validation patients and the classes of the former."""
+    arrays = run.read_arrays(f"novelty/patients_{name}.npz")
+    learned, valid = (
+        Profiles(**{field: arrays[f"{part}_{field}"] for field in Profiles._fields})
+        for part in ("train", "valid")
+    )
+    return learned, valid, arrays["classes"]
 
 
 def stain_features(table: ImageTable) -> Float64[np.ndarray, "image feature"]:

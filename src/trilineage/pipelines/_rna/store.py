@@ -122,7 +122,7 @@ def write_results(
             prediction, "predictions" if subject == "model" else f"baselines/{_slug(subject)}"
         )
     write_validation(run, {fold.split.name: fold.valid for fold in folds})
-    write_unlike_training(run, material, folds, seed=run.seed)
+    write_unlike_training(run, material, folds)
     run.add_scores(results.scores)
     run.add_comparisons(results.comparisons)
     run.write_json("history.json", {fold.split.name: fold.history for fold in folds})
