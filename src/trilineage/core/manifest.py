@@ -23,14 +23,14 @@ _REQUIRED = {
     "config_sha256": str,
     "files": dict,
 }
+_LAST_ENTRY = b',\n "sha256": "%s"\n}\n'
 _MAX_BYTES = 64 << 20
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write `run.json` atomically, with a digest of itself so that a changed letter is noticed."""
-    content = {key: value for key, value in manifest.items() if key != "sha256"}
-    content["sha256"] = _own_digest(content)
-    write_atomically(folder / MANIFEST_NAME, to_json(content))
+    content = _without_digest(manifest)
+    write_atomically(folder / MANIFEST_NAME, content[:-3] + _LAST_ENTRY % sha256_bytes(content).encode())
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -46,7 +46,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         If it does not match its own digest.
     """
     path = folder / MANIFEST_NAME
-    manifest = _parse(read_bytes(path, _MAX_BYTES), folder)
+    data = read_bytes(path, _MAX_BYTES)
+    manifest = _parse(data, folder)
     found = manifest.get("format_version")
     if type(found) is int and found > FORMAT_VERSION:
         raise NewerVersionError(
@@ -58,7 +59,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for key, kind in _REQUIRED.items():
         if type(manifest.get(key)) is not kind:
             raise _damaged(folder, f"{key} = {manifest.get(key)!r}")
-    if manifest.get("sha256") != _own_digest(manifest):
+    if not _has_own_digest(data, manifest):
         raise AlteredFileError(
             f"{path} was changed after it was written",
             remedy="restore the original file; a Run is not edited by hand",
@@ -142,8 +143,19 @@ def _plain(value: Any) -> Any:
     raise ArtifactError("a value cannot be written as JSON", seen=type(value).__name__)
 
 
-def _own_digest(manifest: Mapping[str, Any]) -> str:
-    return sha256_bytes(to_json({key: value for key, value in manifest.items() if key != "sha256"}))
+def _without_digest(manifest: Mapping[str, Any]) -> bytes:
+    """Return what the digest of a manifest is of."""
+    return to_json({key: value for key, value in manifest.items() if key != "sha256"})
+
+
+def _has_own_digest(data: bytes, manifest: Mapping[str, Any]) -> bool:
+    """Tell whether the digest is that of the rest: of its bytes as they stand, or as they would be written."""
+    digest = manifest.get("sha256")
+    last = _LAST_ENTRY % str(digest).encode(errors="replace")
+    as_it_stands = data.removesuffix(last) + b"\n}\n"
+    if data.endswith(last) and sha256_bytes(as_it_stands) == digest:
+        return True
+    return digest == sha256_bytes(_without_digest(manifest))
 
 
 def _parse(data: bytes, folder: Path) -> dict[str, Any]:
