@@ -172,9 +172,16 @@ def test_sets_that_name_everything_are_said_to():
 def test_every_unknown_patient_must_look_unlike_training_to_somebody():
     diagnoses = {"P1": "MDS", "P2": "MPN"}
     seen = {"rna": {"P1": 95.0, "P2": 10.0}, "images": {"P1": 20.0, "P2": 91.0}}
-    assert unknown_claim(seen, diagnoses).holds
-    assert unknown_claim({"rna": seen["rna"]}, diagnoses).holds is False
-    assert unknown_claim({}, diagnoses).holds is None
+    assert unknown_claim(seen, diagnoses, {}).holds
+    assert unknown_claim({"rna": seen["rna"]}, diagnoses, {}).holds is False
+    assert unknown_claim({}, diagnoses, {}).holds is None
+
+
+def test_known_patients_who_are_called_unlike_training_are_told_beside():
+    known = {"rna": {"T1": 95.0, "T2": 10.0}, "images": {"T1": 5.0, "T3": 100.0, "T4": 0.0}}
+    claim = unknown_claim({"rna": {"P1": 95.0}, "images": {"P1": 0.0}}, {"P1": "MDS"}, known)
+    assert claim.found.endswith("so are 2 of 4 held-out patients whose diagnosis was learned")
+    assert "about 10% of patients like those of training" in claim.note
 
 
 def test_claims_come_back_as_they_were_written(tmp_path):

@@ -13,7 +13,7 @@ from trilineage.demo.claims import Claim, write_claims
 from trilineage.demo.facts import write_facts
 from trilineage.demo.places import Demo
 from trilineage.demo.truths import genes_claim, parts_claim, sets_claim, signs_claim, unknown_claim
-from trilineage.demo.unlike import read_percentiles
+from trilineage.demo.unlike import read_known, read_percentiles
 
 LINEAGES = ("images", "concepts", "rna")
 
@@ -64,7 +64,7 @@ def _against_truth(demo: Demo, runs: dict[str, Run]) -> Iterator[Claim]:
     new = patients[patients["part"] == NEW]
     unknown = dict(zip(new["patient"], new["diagnosis"], strict=True))
     if unknown:
-        yield unknown_claim(read_percentiles(demo), unknown)
+        yield unknown_claim(read_percentiles(demo), unknown, read_known(demo))
 
 
 def _sets(cases: Run, diagnoses: Diagnoses) -> Iterator[Claim]:

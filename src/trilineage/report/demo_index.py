@@ -305,8 +305,8 @@ def new_section(facts: Record) -> Section | None:
         for row in facts["new"]
     )
     table = Table(
-        "Percentile of the validation patients that lie nearer to training, by lineage: 95 and more is unlike anything "
-        "seen.",
+        "Percentile of the validation patients that lie nearer to training, by lineage: 90 and more counts as unlike "
+        "training.",
         ("Patient", "True diagnosis", "Decision", "Set", *(f"Percentile, {name}" for name in lineages)),
         rows,
         n_text_columns=4,
