@@ -113,3 +113,12 @@ def test_the_table_tells_the_samples_behind_each_patient():
     assert rows["n_samples"] == [1, 1, 1, 1, 3]
     assert rows["part"] == ["valid"] * 4 + ["test"]
     assert rows["percentile"][-1] == 100.0
+
+
+def test_of_very_many_patients_some_of_every_class_are_looked_at():
+    random = np.random.default_rng(7)
+    labels = np.repeat([0, 1, 2], [900, 60, 40])
+    profiles = np.eye(3)[labels] * 10 + random.normal(size=(1000, 3))
+    found = fit_profile_novelty(profiles, labels)
+    np.testing.assert_allclose(found.centres, 10 * np.eye(3), atol=1.0)
+    assert found.distance(profiles).mean() == pytest.approx(1.0, abs=0.15)

@@ -2,12 +2,16 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from trilineage.core.artifacts import Run
 from trilineage.core.errors import ConfigError
+from trilineage.evaluation.patient_profiles import profile_rows
 from trilineage.pipelines import images
 from trilineage.pipelines._images.store import read_nodes
+from trilineage.pipelines._images.trust import read_profiles
+from trilineage.pipelines._runs import fold_name
 from trilineage.report.pictures import png_size
 
 
@@ -44,3 +48,13 @@ def test_held_out_patients_are_placed_among_the_validation_patients(fitted_image
         row for row in rows if row[1] != "train"
     }
     assert set(map(int, table["n_samples"])) == {4}
+
+
+def test_profiles_that_new_patients_are_held_against_come_back(fitted_images):
+    table = fitted_images.read_table("unlike_training.csv")
+    learned, valid, classes = read_profiles(fitted_images, fold_name(0))
+    again = profile_rows("again", learned, classes, {"valid": valid, "test": valid})
+    rows = [row for row, part in enumerate(table["part"]) if part == "valid"]
+    assert [table["patient"][row] for row in rows] == valid.patients.tolist()
+    distances = [float(table["distance"][row]) for row in rows]
+    np.testing.assert_allclose(again["distance"][: len(rows)], distances)
