@@ -16,6 +16,7 @@ from beartype import BeartypeConf, beartype  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
 SOURCE = Path(__file__).parents[1] / "src"
+sys.path.insert(0, str(Path(__file__).parent))  # `together.py`, which tests of several floors use
 
 
 def _checked_modules() -> list[str]:

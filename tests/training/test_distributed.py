@@ -1,38 +1,20 @@
 """Several processes: they end where one process ends, stop together, and go on together."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from together import run_together
 
 from trilineage.core.errors import ConfigError
 from trilineage.training.distributed import Processes, choose_device, join_processes, main_process_first
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        return listener.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     """Results of both of two Gloo processes that torchrun started."""
-    folder = tmp_path_factory.mktemp("pair")
-    script = Path(__file__).with_name("paired.py")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    torchrun += ["--master-addr", "localhost", "--master-port", str(free_port())]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*torchrun, str(script), str(folder)], capture_output=True, text=True, env=environment, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return [dict(np.load(folder / f"rank{rank}.npz")) for rank in (0, 1)]
+    return run_together(Path(__file__).with_name("paired.py"), tmp_path_factory.mktemp("pair"), launcher=True)
 
 
 @pytest.mark.parametrize("training", ["plain", "clipped", "one_row", "resumed"])
