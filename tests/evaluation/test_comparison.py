@@ -107,7 +107,7 @@ def test_predictions_without_labels_cannot_be_paired(draw):
         compare_predictions(bare, bare)
 
 
-def test_without_a_difference_p_values_below_5_percent_come_in_5_percent_of_studies():
+def test_without_a_difference_p_values_below_5_percent_come_in_5_percent_of_studies(unchecked):
     """Patients with an effect of their own on each model's accuracy, the same on average."""
     patients = np.repeat([f"p{i:02d}" for i in range(16)], 8)
     labels = np.repeat(np.tile([0, 1], 8), 8)

@@ -148,7 +148,7 @@ def test_folds_of_different_classes_cannot_be_pooled(draw):
         pool_predictions([draw(0, n_classes=3), draw(0, n_classes=2)])
 
 
-def test_intervals_cover_the_truth_in_about_95_of_100_simulated_studies(draw):
+def test_intervals_cover_the_truth_in_about_95_of_100_simulated_studies(draw, unchecked):
     """The full simulation (1,000 studies, several designs) is benchmarks/bench_coverage.py."""
     shape = {"n_classes": 2, "n_each": 12, "signal": 1.2}
     settings = EvaluationSettings(n_bootstrap=400, metrics=("accuracy", "balanced_accuracy", "macro_f1"))
