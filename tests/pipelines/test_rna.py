@@ -203,7 +203,9 @@ def test_the_binary_task_gives_two_classes(quick, tmp_path):
 
 @pytest.mark.parametrize("kind", ["transformer", "gcn", "sign", "logistic"])
 def test_every_classifier_runs_from_fit_to_predict(kind, quick, blood, tmp_path):
-    config = quick.replace(**{"classifier.kind": kind, "classifier_training.epochs": 20})
+    config = quick.replace(
+        **{"classifier.kind": kind, "classifier_training.epochs": 20, "evaluation.n_nulls": 0}
+    )
     run = rna.fit(config, tmp_path / kind, device="cpu", baselines=False)
     assert value(run, "accuracy") > 0.5
     scored = run.predictions()
@@ -215,7 +217,8 @@ def test_every_classifier_runs_from_fit_to_predict(kind, quick, blood, tmp_path)
 
 @pytest.mark.parametrize("loss", ["nb", "zinb"])
 def test_count_likelihoods_train(loss, quick, tmp_path):
-    run = rna.fit(quick.replace(**{"autoencoder.loss": loss}), tmp_path / loss, device="cpu", baselines=False)
+    config = quick.replace(**{"autoencoder.loss": loss, "evaluation.n_nulls": 0})
+    run = rna.fit(config, tmp_path / loss, device="cpu", baselines=False)
     assert value(run, "accuracy") > 0.5
 
 
@@ -231,7 +234,9 @@ def test_a_study_compares_variants_on_the_same_patients(quick, tmp_path):
 
 def test_options_are_chosen_inside_the_training_part(quick, tmp_path):
     options = ("classifier_training.learning_rate=0.001,1e-9",)
-    config = quick.replace(**{"selection.options": options, "representation": "genes"})
+    config = quick.replace(
+        **{"selection.options": options, "representation": "genes", "evaluation.n_nulls": 0}
+    )
     run = rna.fit(config, tmp_path / "selected", device="cpu", baselines=False)
     stored = run.read_weights_metadata("fold0")["config"]
     assert "learning_rate = 0.001" in stored.split("[classifier_training]")[1]
