@@ -30,11 +30,11 @@ _is_on = True
 def switched_off() -> Iterator[None]:
     """Check no calls for a while: a simulation calls the same functions with the same shapes thousands of times."""
     global _is_on
-    _is_on = False
+    before, _is_on = _is_on, False
     try:
         yield
     finally:
-        _is_on = True
+        _is_on = before
 
 
 def checked(thing: Any) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checked_calls import switched_off
 
 from trilineage.core.artifacts import Run
 from trilineage.core.config import Settings
@@ -39,6 +40,7 @@ class RunMaker:
     def __init__(self, folder: Path):
         self.folder = folder
 
+    @switched_off()
     def __call__(
         self,
         name: str = "aml-against-the-rest",
@@ -64,20 +66,17 @@ class RunMaker:
             "baseline: PCA + logistic": made_up(classes, n_patients, 0.75 * signal, seed=3),
             "baseline: composition": made_up(classes, n_patients, 0.3 * signal, seed=4),
         }
+        scores, comparisons = [], []
         for unit in ("patient", "sample"):
-            run.add_scores(score_predictions(model, unit=unit, settings=FAST, seed=7))
+            scores += score_predictions(model, unit=unit, settings=FAST, seed=7)
             for subject, prediction in others.items():
-                run.add_scores(
-                    score_predictions(prediction, unit=unit, settings=FAST, seed=7, subject=subject)
-                )
+                scores += score_predictions(prediction, unit=unit, settings=FAST, seed=7, subject=subject)
                 pair = ("model", subject)
-                run.add_comparisons(
-                    compare_predictions(model, prediction, names=pair, unit=unit, settings=FAST)
-                )
+                comparisons += compare_predictions(model, prediction, names=pair, unit=unit, settings=FAST)
             null = made_up(classes, n_patients, 0.0, seed=5)
-            run.add_scores(
-                score_predictions(null, unit=unit, settings=FAST, subject="null: permuted patients")
-            )
+            scores += score_predictions(null, unit=unit, settings=FAST, subject="null: permuted patients")
+        run.add_scores(scores)
+        run.add_comparisons(comparisons)
         run.write_predictions(model)
         write_cohort(run, model)
         if extras:
@@ -162,6 +161,7 @@ def write_extras(run: Run, classes: tuple[str, ...], n_patients: int) -> None:
     rising = [{"epoch": e, "loss": 1.3 / e, "balanced_accuracy": 1 - 0.8 / (e + 1)} for e in range(1, 21)]
     stages = {"autoencoder": {"epochs": falling}, "classifier": {"epochs": rising}, "temperature": 1.4}
     run.write_json("history.json", {"holdout": stages})
+    scores = []
     for population, signal in (("Monocyte", 1.2), ("Lymphocyte", 0.6)):
         subjects = {
             "model": signal,
@@ -173,7 +173,8 @@ def write_extras(run: Run, classes: tuple[str, ...], n_patients: int) -> None:
             for unit in ("patient", "sample"):
                 prediction = made_up(classes, n_patients, strength, seed=11)
                 about = {"unit": unit, "subject": subject, "population": population}
-                run.add_scores(score_predictions(prediction, settings=FAST, **about), "transfer/scores.json")
+                scores += score_predictions(prediction, settings=FAST, **about)
+    run.add_scores(scores, "transfer/scores.json")
     genes = [f"GENE{i}" for i in range(30)]
     columns: dict[str, list] = {"class": [], "gene": [], "attribution": [], "low": [], "high": []}
     for name in classes:

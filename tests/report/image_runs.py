@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from checked_calls import switched_off
 from PIL import Image
 
 from trilineage.core.artifacts import Run
@@ -82,6 +83,7 @@ class ImageRunMaker:
     def __init__(self, folder: Path):
         self.folder = folder
 
+    @switched_off()
     def __call__(
         self,
         name: str,
@@ -99,8 +101,10 @@ class ImageRunMaker:
             model, baseline = (replace(p, patients=p.samples, sites=None) for p in (model, baseline))
         units = ("sample", "patient") if has_patients else ("sample",)
         for unit in units:
-            run.add_scores(score_nodes(model, tree, unit=unit, settings=FAST))
-            run.add_scores(score_nodes(baseline, tree, unit=unit, settings=FAST, subject=MAJORITY))
+            scores = score_nodes(model, tree, unit=unit, settings=FAST)
+            run.add_scores(
+                [*scores, *score_nodes(baseline, tree, unit=unit, settings=FAST, subject=MAJORITY)]
+            )
             names = ("model", MAJORITY)
             run.add_comparisons(compare_nodes(model, baseline, tree, names=names, unit=unit, settings=FAST))
         write_tables(run, model, tree)
@@ -254,6 +258,7 @@ def write_maps(run: Run) -> None:
     run.write_json("explain/randomisation.json", found)
 
 
+@switched_off()
 def compared_run(path: Path) -> Run:
     """Write a comparison of two variants."""
     run, tree = begun(path, "images.compare"), load_taxonomy("leukemia")
