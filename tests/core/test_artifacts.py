@@ -64,7 +64,10 @@ def test_the_same_request_continues_and_keeps_the_files(run):
 
 
 def test_a_finished_run_keeps_nothing_that_a_killed_process_left_half_written(run):
-    half = [run.path / ".scores.json.0a1b.tmp.json", run.path / "weights" / ".fold0.safetensors.0a1b.tmp.safetensors"]
+    half = [
+        run.path / ".scores.json.0a1b.tmp.json",
+        run.path / "weights" / ".fold0.safetensors.0a1b.tmp.safetensors",
+    ]
     for path in half:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"half")
