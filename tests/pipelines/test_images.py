@@ -195,7 +195,7 @@ def test_a_frozen_backbone_trains_its_heads_on_kept_features(variant, quick_imag
         "frozen": True,
         "n_views": 2,
         "hierarchy.variant": variant,
-        "training.epochs": 30,
+        "training.epochs": 80,
         "training.learning_rate": 0.05,
     }
     run = images.fit(quick_images.replace(**options), tmp_path / "run", device="cpu")
