@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from trilineage.core.artifacts import Run
-from trilineage.core.errors import AlteredFileError, ArtifactError, UnsafeFileError
+from trilineage.core.errors import AlteredFileError, ArtifactError, FormatError, UnsafeFileError
 from trilineage.core.files import sha256_file
 from trilineage.models.backbones.build import build_backbone
 from trilineage.models.backbones.spec import BackboneSettings
@@ -119,14 +120,28 @@ def test_a_pickle_under_the_name_of_safetensors_is_refused(tmp_path):
         vit(weights=str(tmp_path / "weights.safetensors"))
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_a_torn_file_is_refused(source, tmp_path, suffix):
+@pytest.mark.parametrize(("suffix", "error"), [(".pth", FormatError), (".safetensors", ArtifactError)])
+def test_a_torn_file_is_refused(source, tmp_path, suffix, error):
     path = tmp_path / f"weights{suffix}"
     tensors = source.net.state_dict()
     save_file(tensors, path) if suffix == ".safetensors" else torch.save(tensors, path)
     path.write_bytes(path.read_bytes()[:200_000])
-    with pytest.raises(ArtifactError, match="not a sound"):
+    with pytest.raises(error, match="not a sound"):
         vit(weights=str(path))
+
+
+@pytest.mark.parametrize("instruction", [b"\x86", b"t", b"R", b"r\x01\x00\x00\x00", b"Q"])
+def test_instructions_that_make_no_sense_are_damage(source, tmp_path, instruction):
+    """Each trips torch in another way: an empty stack, nothing to call, no mark, a persistent name that is none."""
+    torch.save(source.net.state_dict(), tmp_path / "sound.pth")
+    with ZipFile(tmp_path / "sound.pth") as sound, ZipFile(tmp_path / "weights.pth", "w") as damaged:
+        for name in sound.namelist():
+            content = sound.read(name)
+            damaged.writestr(
+                name, content[:2] + instruction + content[3:] if name.endswith(".pkl") else content
+            )
+    with pytest.raises((FormatError, UnsafeFileError)):
+        vit(weights=str(tmp_path / "weights.pth"))
 
 
 @pytest.mark.parametrize("content", [torch.zeros(3), {"epoch": 3}, {"state_dict": {"epoch": 3}}])

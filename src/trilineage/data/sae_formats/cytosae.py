@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from trilineage.core.errors import FormatError
-from trilineage.data.sae_formats.tensors import Table, attributes, read_torch
+from trilineage.data.sae_formats.tensors import Table, attributes
 from trilineage.data.sae_formats.weights import SaeWeights
+from trilineage.data.tensor_files import read_torch
 
 _CONFIGURATIONS = ("src.sae_training.config", "sae_training.config")
 """Modules of the classes that their checkpoints name."""

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from trilineage.core.errors import FormatError
-from trilineage.data.sae_formats.tensors import Table, read_json, read_torch
+from trilineage.data.sae_formats.tensors import Table, read_json
 from trilineage.data.sae_formats.weights import SaeWeights
+from trilineage.data.tensor_files import read_torch
 
 CONFIG_NAME, WEIGHTS_NAME = "config.json", "ae.pt"
 _CLASSES = ("AutoEncoder", "AutoEncoderTopK", "BatchTopKSAE", "MatryoshkaBatchTopKSAE", "JumpReluAutoEncoder")

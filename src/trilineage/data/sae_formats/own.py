@@ -6,8 +6,9 @@ from typing import Any
 from trilineage.core.errors import FormatError, NewerVersionError
 from trilineage.core.files import write_atomically
 from trilineage.core.weights import decode_metadata, encode_weights
-from trilineage.data.sae_formats.tensors import Table, read_safetensors
+from trilineage.data.sae_formats.tensors import Table
 from trilineage.data.sae_formats.weights import SaeWeights
+from trilineage.data.tensor_files import read_safetensors
 
 KIND, FORMAT_VERSION = "trilineage.sae", 1
 _ACTIVATIONS = ("relu", "topk", "threshold")

@@ -7,8 +7,9 @@ from typing import Any
 from trilineage.core.errors import FormatError
 from trilineage.core.files import write_atomically
 from trilineage.core.weights import encode_weights
-from trilineage.data.sae_formats.tensors import Table, read_json, read_safetensors
+from trilineage.data.sae_formats.tensors import Table, read_json
 from trilineage.data.sae_formats.weights import SaeWeights
+from trilineage.data.tensor_files import read_safetensors
 
 CONFIG_NAME, WEIGHTS_NAME = "cfg.json", "sae_weights.safetensors"
 _ARCHITECTURES = {"standard": "relu", "topk": "topk", "jumprelu": "threshold"}

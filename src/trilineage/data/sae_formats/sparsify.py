@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from trilineage.core.errors import FormatError
-from trilineage.data.sae_formats.tensors import Table, read_json, read_safetensors
+from trilineage.data.sae_formats.tensors import Table, read_json
 from trilineage.data.sae_formats.weights import SaeWeights
+from trilineage.data.tensor_files import read_safetensors
 
 CONFIG_NAME, WEIGHTS_NAME = "cfg.json", "sae.safetensors"
 

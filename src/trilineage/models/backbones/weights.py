@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
-from torch._weights_only_unpickler import UnpicklingError
 
 from trilineage.core.artifacts import Run
-from trilineage.core.errors import AlteredFileError, ArtifactError, UnsafeFileError
+from trilineage.core.errors import AlteredFileError, ArtifactError
 from trilineage.core.files import sha256_file
-from trilineage.core.weights import decode_weights, read_header
+from trilineage.data.tensor_files import read_safetensors, read_torch
 from trilineage.models.backbones import dinobloom
 from trilineage.models.backbones.bundled import BUNDLED, bundled_run
 from trilineage.models.backbones.library import timm
@@ -22,7 +19,6 @@ from trilineage.models.backbones.small import with_own_names
 from trilineage.models.backbones.spec import BackboneSettings
 
 _TORCH_SUFFIXES = frozenset({".pth", ".pt", ".bin", ".ckpt"})
-_ZIP_START = b"PK\x03\x04"
 _GROUPS = ("teacher", "state_dict", "model", "module")
 """Names under which checkpoints keep their weights, in the order in which they are looked for."""
 
@@ -50,6 +46,8 @@ def read_weights(settings: BackboneSettings) -> dict[str, Tensor]:
         If the file holds anything but tensors; nothing of it is executed.
     AlteredFileError
         If its digest is not the one that was asked for.
+    FormatError
+        If it is a file of torch.save that is damaged.
     ArtifactError
         If there is no such file or Run, or it is not sound.
     """
@@ -67,7 +65,9 @@ def read_weights(settings: BackboneSettings) -> dict[str, Tensor]:
             remedy="check the path",
         )
     _require_digest(path, settings)
-    return _read_torch(path) if path.suffix.lower() in _TORCH_SUFFIXES else _read_safetensors(path)
+    if path.suffix.lower() in _TORCH_SUFFIXES:
+        return _tensors_of(read_torch(path), path)
+    return read_safetensors(path)
 
 
 def _of_run(run: Run, name: str) -> dict[str, Tensor]:
@@ -160,45 +160,6 @@ def _require_digest(path: Path, settings: BackboneSettings) -> None:
         )
     if published is not None and digest != published:
         logger.warning("%s is not the published file of %s (SHA-256 %s)", path, settings.name, digest)
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    data = path.read_bytes()
-    read_header(data, name=str(path))  # names a pickle as such
-    try:
-        return load_tensors(data)
-    except (SafetensorError, ValueError, TypeError, KeyError, OverflowError):
-        decode_weights(data, name=str(path))  # says what is wrong
-        raise
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    """Read what `torch.save` wrote, provided it is tensors in plain containers."""
-    with open(path, "rb") as stream:
-        is_zip = stream.read(len(_ZIP_START)) == _ZIP_START
-    if not is_zip:
-        _refuse_code(path, "a pickle, or no file of weights at all")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except UnpicklingError as error:
-        _refuse_code(path, str(error).splitlines()[0])
-    except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
-        raise ArtifactError(
-            f"{path} is not a sound file of weights",
-            seen=str(error).splitlines()[0],
-            allowed="a whole file as torch.save writes it",
-            remedy="copy it again from where it came",
-        ) from None
-    return _tensors_of(content, path)
-
-
-def _refuse_code(path: Path, seen: str) -> NoReturn:
-    raise UnsafeFileError(
-        f"{path} is not opened, because it can carry code",
-        seen=seen,
-        allowed="safetensors, or a zip archive of torch.save with tensors in plain containers",
-        remedy="convert it to safetensors in a place you trust",
-    )
 
 
 def _tensors_of(content: Any, path: Path) -> dict[str, Tensor]:
