@@ -1,5 +1,6 @@
 """How far a model can be trusted: conformal sets, likeness to training, stain of the sites, and the Run's self-test."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,6 +40,8 @@ _FAR = 99.0
 """Percentile of held-out images beyond which an image is called unlike training."""
 _N_RELOADED = 16
 _MIN_CONFORMAL_PATIENTS = 10
+
+logger = logging.getLogger(__name__)
 
 
 def write_fold_trust(run: Run, fold: Fold, material: Material, config: Config, place: Place) -> None:
@@ -219,15 +222,22 @@ def _stain_of(image: UInt8[np.ndarray, "height width 3"]) -> Float64[np.ndarray,
 
 
 def stain_table(material: Material, config: Config) -> dict[str, Any] | None:
-    """Compare the stains of the sites; None where there is one site only."""
-    sites = material.cohort.sites
-    if sites is None or len(np.unique(sites)) < 2:
+    """Compare the stains of the sites that have two patients or more; None where there are fewer than two of those."""
+    sites, patients = material.cohort.sites, material.cohort.patients
+    if sites is None:
         return None
+    known, codes = np.unique(sites, return_inverse=True)
+    is_large = np.array([len(np.unique(patients[codes == code])) > 1 for code in range(len(known))])
+    if not is_large.all():
+        logger.info("stains: %s left out, one patient each", ", ".join(map(str, known[~is_large])))
+    if is_large.sum() < 2:
+        return None
+    kept = np.flatnonzero(is_large[codes])
     found = stain_shift(
-        stain_features(material.table),
+        stain_features(material.table.subset(kept)),
         STAIN_FEATURES,
-        sites,
-        material.cohort.patients,
+        sites[kept],
+        patients[kept],
         seed=derive_seed(config.seed, "stain"),
     )
     return found.to_dict()
