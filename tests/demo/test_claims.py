@@ -103,6 +103,15 @@ def test_the_gain_is_over_the_best_lineage_on_as_many_patients_as_both_know():
     assert gain_of(found, "concepts") is None
 
 
+def test_what_is_lost_against_another_lineage_stands_beside_the_gain(run):
+    run.add_comparisons(
+        [gain(0.05), gain(-0.2, second="images"), gain(-0.3, second="images", n_patients=4, population="few")]
+    )
+    claim = gain_claim(run, "rna")
+    assert claim.found == "+0.10 (+0.05 to +0.20) balanced accuracy over expression"
+    assert claim.note.endswith("validation patients; +0.10 (-0.20 to +0.20) over cell images")
+
+
 def test_a_gain_over_nobody_is_not_checked(run):
     run.add_comparisons([gain(0.1)])
     assert gain_claim(run, "concepts").holds is None

@@ -77,21 +77,22 @@ def maps_claim(run: Run) -> Claim:
 
 
 def gain_claim(run: Run, best: str) -> Claim:
-    """Ask whether all lineages together beat the best single one, chosen on validation patients."""
+    """Ask whether all lineages together beat the best single one, chosen on validation patients; tell of the others."""
     found = gain_of(run.comparisons(), best)
     name, text = "cases.gain", "All lineages together beat the best single one"
     if found is None:
         return Claim(name, text, "there is one lineage only", "", None, ("cases/comparisons.json",))
     where = "" if found.population == "all" else f", patients {found.population}"
-    interval = "no interval" if found.low is None else f"{found.low:+.2f} to {found.high:+.2f}"
+    others = [gain_of(run.comparisons(), one) for one in WORDS if one not in (best, "cases")]
+    beside = "".join(f"; {_gained(one)} over {WORDS[one.second].lower()}" for one in others if one)
     return Claim(
         name,
         text,
-        f"{found.difference:+.2f} balanced accuracy ({interval}) over {WORDS[best].lower()}{where}",
+        f"{_gained(found)} balanced accuracy over {WORDS[best].lower()}{where}",
         "no gain: 0",
         found.low is not None and found.low > 0,
         ("cases/comparisons.json", "cases/fusion.json"),
-        f"the same {found.n_patients} held-out patients; the best was chosen on validation patients",
+        f"the same {found.n_patients} held-out patients; the best was chosen on validation patients{beside}",
     )
 
 
@@ -99,6 +100,12 @@ def gain_of(comparisons: list[Comparison], best: str) -> Comparison | None:
     """Return the comparison of the fusion with a lineage, on as many patients as both know."""
     found = [one for one in comparisons if (one.first, one.second, one.metric) == (FUSED, best, BEST_METRIC)]
     return max(found, key=lambda one: one.n_patients, default=None)
+
+
+def _gained(found: Comparison) -> str:
+    """Return a difference with its interval and signs."""
+    interval = "no interval" if found.low is None else f"{found.low:+.2f} to {found.high:+.2f}"
+    return f"{found.difference:+.2f} ({interval})"
 
 
 def scored(score: Score) -> str:

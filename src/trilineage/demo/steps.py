@@ -30,27 +30,27 @@ class Phase(NamedTuple):
 
 
 SIMULATED = (
-    Phase((Step("simulate", "Simulate patients with smears and expression", lineages.simulate, 45),)),
+    Phase((Step("simulate", "Simulate patients with smears and expression", lineages.simulate, 20),)),
     Phase(
         (
-            Step("images.fit", "Images: learn the tree of diagnoses", lineages.fit_images, 60),
-            Step("images.explain", "Images: where decisions were seen", lineages.explain_images, 30),
-            Step("concepts.fit", "Concepts: learn and test them, make barcodes", lineages.fit_concepts, 90),
-            Step("concepts.explain", "Concepts: draw the atlas", lineages.explain_concepts, 40),
-            Step("images.predict", "New patients: look at their smears", lineages.predict_images, 10),
+            Step("images.fit", "Images: learn the tree of diagnoses", lineages.fit_images, 50),
+            Step("images.explain", "Images: where decisions were seen", lineages.explain_images, 52),
+            Step("concepts.fit", "Concepts: learn and test them, make barcodes", lineages.fit_concepts, 54),
+            Step("concepts.explain", "Concepts: draw the atlas", lineages.explain_concepts, 39),
+            Step("images.predict", "New patients: look at their smears", lineages.predict_images, 3),
         ),
         (
-            Step("rna.fit", "Expression: learn diagnoses from genes", lineages.fit_rna, 40),
-            Step("rna.explain", "Expression: the genes behind each diagnosis", lineages.explain_rna, 25),
-            Step("rna.predict", "New patients: look at their expression", lineages.predict_rna, 6),
+            Step("rna.fit", "Expression: learn diagnoses from genes", lineages.fit_rna, 28),
+            Step("rna.explain", "Expression: the genes behind each diagnosis", lineages.explain_rna, 6),
+            Step("rna.predict", "New patients: look at their expression", lineages.predict_rna, 1),
         ),
     ),
     Phase(
         (
-            Step("cases.fit", "Cases: put the lineages together", lineages.fit_cases, 10),
-            Step("cases.explain", "Cases: gather the evidence for every patient", lineages.explain_cases, 10),
-            Step("cases.predict", "Cases: new patients", lineages.predict_cases, 2),
-            Step("tell", "Check every claim and write the pages", telling.tell, 15),
+            Step("cases.fit", "Cases: put the lineages together", lineages.fit_cases, 1),
+            Step("cases.explain", "Cases: gather the evidence for every patient", lineages.explain_cases, 14),
+            Step("cases.predict", "Cases: new patients", lineages.predict_cases, 1),
+            Step("tell", "Check every claim and write the pages", telling.tell, 32),
         )
     ),
 )
