@@ -120,3 +120,24 @@ def test_simulated_smears_can_be_those_of_a_preset(trilineage, tmp_path):
     assert result.exit_code == 0
     assert "has_cup_nucleus" in (tmp_path / "aml" / "truth.csv").read_text()
     assert trilineage("data", "simulate-smears", "--out", tmp_path / "x", "--preset", "alm").exit_code == 2
+
+
+def test_a_cohort_is_simulated_and_says_where_its_smears_and_cells_are(trilineage, tmp_path):
+    sets = (
+        "n_train=1",
+        "n_valid=1",
+        "n_test=1",
+        'diagnoses=["normal", "AML"]',
+        "new_diagnoses=[]",
+        "one_kind=0",
+    )
+    sizes = ("smears.n_images_per_patient=1", "smears.size=32", "expression.n_cells_per_donor=5")
+    options = [text for one in (*sets, *sizes, "expression.n_genes=120") for text in ("--set", one)]
+    result = trilineage("data", "simulate-cohort", "--out", tmp_path / "cohort", *options)
+    assert result.exit_code == 0, result.output
+    said = result.output.replace("\n", "")
+    for name in ("smears/images.csv", "blood.h5ad"):
+        assert (tmp_path / "cohort" / name).is_file()
+        assert name in said
+    table = (tmp_path / "cohort/smears/images.csv").read_text().splitlines()
+    assert {line.split(",")[1] for line in table[1:]} == {"normal", "AML"}

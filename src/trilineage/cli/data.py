@@ -164,10 +164,15 @@ def simulate_cohort(
     assignments: options.Set = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw smears.")] = 1,
 ) -> None:
-    """Simulate patients who have smears and expression, with one diagnosis and the truth behind both."""
+    """Simulate patients who have smears and expression, with one diagnosis and the truth behind both.
+
+    Images are learned from OUT/smears/images.csv (diagnosis, part, planted signs; the manifest beside it names
+    subtypes), expression from OUT/blood.h5ad.
+    """
     from trilineage.data.simulate.cohort.settings import CohortSettings
-    from trilineage.data.simulate.cohort.write import simulate_cohort
+    from trilineage.data.simulate.cohort.write import BLOOD, IMAGES, SMEARS, simulate_cohort
 
     patients = simulate_cohort(options.configured(CohortSettings, config, assignments), out, workers=workers)
-    answer(out=str(out), n_patients=len(patients))
-    typer.echo(f"{len(patients):,} patients: {out}")
+    smears, blood = out / SMEARS / IMAGES, out / BLOOD
+    answer(out=str(out), n_patients=len(patients), smears=str(smears), expression=str(blood))
+    typer.echo(f"{len(patients):,} patients; smears: {smears}; expression: {blood}")
