@@ -12,7 +12,14 @@ from trilineage.data.simulate.truth import build_truth
 from trilineage.data.simulate.world import asked_donors, draw_donor, draw_world
 from trilineage.demo.checks import gain_claim, gain_of, maps_claim, score_claim, with_truth
 from trilineage.demo.claims import Claim, read_claims, write_claims
-from trilineage.demo.truths import genes_claim, parts_claim, sets_claim, signs_claim, unknown_claim
+from trilineage.demo.truths import (
+    genes_claim,
+    parts_claim,
+    sets_claim,
+    signs_claim,
+    unknown_claim,
+    written_claim,
+)
 
 
 class Nothing(Settings):
@@ -167,6 +174,18 @@ def test_other_subjects_and_the_absence_of_a_sign_do_not_count():
     row = sign("cup_nucleus", 0.9, 0.8)
     others = [{**row, "subject": "random"}, {**row, "target": "has_cup_nucleus=False"}]
     assert signs_claim(others, PLANTED).holds is None
+
+
+def test_what_a_random_dictionary_finds_stands_beside_what_concepts_find():
+    rows = [sign("cup_nucleus", 0.9, 0.8), sign("rod_bundle", 0.6, 0.4)]
+    rows += [{**row, "subject": "random dictionary", "value": 0.75} for row in rows]
+    assert signs_claim(rows, PLANTED).truth.endswith("; a random dictionary finds 2 of 2, mean area 0.75")
+    written = written_claim(rows)
+    assert written.found == "1 of 2 found, mean area 0.75"
+    assert written.holds is False
+    assert written.note == "interval above one half: 1; not found: has rod bundle: True 0.60"
+    assert written_claim(rows[:1]).holds
+    assert written_claim([]).holds is None
 
 
 @pytest.mark.parametrize(("n_held", "holds"), [(25, True), (22, True), (19, False)])

@@ -12,7 +12,14 @@ from trilineage.demo.checks import Diagnoses, gain_claim, maps_claim, score_clai
 from trilineage.demo.claims import Claim, write_claims
 from trilineage.demo.facts import write_facts
 from trilineage.demo.places import Demo
-from trilineage.demo.truths import genes_claim, parts_claim, sets_claim, signs_claim, unknown_claim
+from trilineage.demo.truths import (
+    genes_claim,
+    parts_claim,
+    sets_claim,
+    signs_claim,
+    unknown_claim,
+    written_claim,
+)
 from trilineage.demo.unlike import read_known, read_percentiles
 
 LINEAGES = ("images", "concepts", "rna")
@@ -81,6 +88,7 @@ def _without_truth(demo: Demo, runs: dict[str, Run]) -> Iterator[Claim]:
         table = runs[name].read_table("split.csv")
         labels = dict(zip(table["patient"], table["label"], strict=True))
         yield score_claim(runs[name], name, labels, seed=demo.settings.seed)
+    yield written_claim(runs["concepts"].read_json("targets.json"))
 
 
 def strongest_genes(run: Run) -> dict[str, list[str]]:

@@ -23,6 +23,9 @@ FAR = 90.0
 Percentiles = Mapping[str, Mapping[str, float]]
 """For each lineage, how unlike training each new patient is: a percentile from 0 to 100."""
 
+Targets = Sequence[Mapping[str, Any]]
+"""Latents by what they find: target, subject (autoencoder or a control), held-out area with its lower end."""
+
 
 def parts_claim(runs: Mapping[str, Run], patients: pd.DataFrame) -> Claim:
     """Ask whether every patient plays the part in every Run that the simulator dealt.
@@ -78,7 +81,7 @@ def genes_claim(genes: Mapping[str, Sequence[str]], truth: Truth) -> Claim:
     )
 
 
-def signs_claim(targets: Sequence[Mapping[str, Any]], planted: Sequence[str]) -> Claim:
+def signs_claim(targets: Targets, planted: Sequence[str]) -> Claim:
     """Ask how many planted signs have a latent of their own, chosen on training images and held against others.
 
     Parameters
@@ -89,26 +92,69 @@ def signs_claim(targets: Sequence[Mapping[str, Any]], planted: Sequence[str]) ->
         Columns that say what was planted (`has_cup_nucleus`).
     """
     wanted = {f"{name}=True": name.removeprefix("has_").replace("_", " ") for name in planted}
-    rows = {
-        row["target"]: row for row in targets if row["subject"] == "autoencoder" and row["target"] in wanted
-    }
-    tested = {wanted[name]: row for name, row in rows.items() if row["value"] is not None}
-    found = [name for name, row in tested.items() if row["value"] >= LEAST_AUROC]
-    certain = [name for name in found if (tested[name]["low"] or 0.0) > 0.5]
-    missing = [name for name in wanted.values() if name not in tested]
+    areas, certain = _areas(targets, "autoencoder", wanted)
+    found = [name for name, area in areas.items() if area >= LEAST_AUROC]
+    missing = [name for name in wanted.values() if name not in areas]
     notes = [
-        "areas: " + ", ".join(f"{name} {row['value']:.2f}" for name, row in tested.items()),
-        f"few patients have each sign; interval above one half: {', '.join(certain) or 'none'}",
+        "areas: " + ", ".join(f"{name} {area:.2f}" for name, area in areas.items()),
+        "few patients have each sign; interval above one half: "
+        + (", ".join(name for name in found if name in certain) or "none"),
         f"too few cells to test: {', '.join(missing)}" if missing else "",
     ]
     return Claim(
         "concepts.signs",
         f"Most planted signs have a concept that finds them in held-out images (area of at least {LEAST_AUROC})",
-        f"{len(found)} of {len(tested)} found: {', '.join(found) or 'none'}",
-        f"{len(wanted)} signs were planted; a guess has an area of 0.5",
-        len(found) > len(tested) / 2 if tested else None,
+        f"{len(found)} of {len(areas)} found: {', '.join(found) or 'none'}",
+        f"{len(wanted)} signs were planted; a guess has an area of 0.5{_by_chance(targets, wanted)}",
+        len(found) > len(areas) / 2 if areas else None,
         ("concepts/targets.json", "cohort/smears/images.csv"),
         "; ".join(filter(None, notes)),
+    )
+
+
+def written_claim(targets: Targets) -> Claim:
+    """Ask how many of the classes and attributes that experts wrote down have a latent of their own.
+
+    Parameters
+    ----------
+    targets
+        Rows of `targets.json` of the Run of concepts.
+    """
+    wanted = {row["target"]: row["target"].replace("_", " ").replace("=", ": ") for row in targets}
+    areas, certain = _areas(targets, "autoencoder", wanted)
+    found = [name for name, area in areas.items() if area >= LEAST_AUROC]
+    missed = [f"{name} {area:.2f}" for name, area in areas.items() if area < LEAST_AUROC]
+    return Claim(
+        "concepts.written",
+        f"Most of what experts wrote of a cell has a concept that finds it in held-out images (area of at least "
+        f"{LEAST_AUROC})",
+        f"{len(found)} of {len(areas)} found, mean area {np.mean(list(areas.values()) or [np.nan]):.2f}",
+        f"a guess has an area of 0.5{_by_chance(targets, wanted)}",
+        len(found) > len(areas) / 2 if areas else None,
+        ("concepts/targets.json",),
+        f"interval above one half: {len(certain)}; not found: {', '.join(missed) or 'none'}",
+    )
+
+
+def _areas(targets: Targets, subject: str, wanted: Mapping[str, str]) -> tuple[dict[str, float], list[str]]:
+    """Return the held-out area of each target that was tested, and the targets whose interval lies above one half."""
+    rows = {
+        wanted[row["target"]]: row
+        for row in targets
+        if row["subject"] == subject and row["target"] in wanted and row["value"] is not None
+    }
+    certain = [name for name, row in rows.items() if (row["low"] or 0.0) > 0.5]
+    return {name: row["value"] for name, row in rows.items()}, certain
+
+
+def _by_chance(targets: Targets, wanted: Mapping[str, str]) -> str:
+    """Say how many a dictionary of random directions finds, of the same size and chosen from in the same way."""
+    areas = list(_areas(targets, "random dictionary", wanted)[0].values())
+    n_found = sum(area >= LEAST_AUROC for area in areas)
+    return (
+        f"; a random dictionary finds {n_found} of {len(areas)}, mean area {np.mean(areas):.2f}"
+        if areas
+        else ""
     )
 
 

@@ -16,6 +16,8 @@ GENES = "explain/genes.csv"
 N_DRAWN = 10
 N_LISTED = 50
 _N_COLUMNS = 3
+_MOST_LETTERS = 17
+"""Letters of a class that fit above its bars."""
 _HEADINGS = {
     "n_seeds": "Seeds",
     "n_samples": "Samples attributed",
@@ -107,7 +109,7 @@ def genes_figure(genes: dict[str, list[Gene]]) -> Figure:
             axes.set_yticks(
                 range(len(shown)), [f"{gene.name} *" if gene.is_true else gene.name for gene in shown]
             )
-            axes.set(ylim=(n_bars - 0.4, -0.6), title=label)
+            axes.set(ylim=(n_bars - 0.4, -0.6), title=_short(label))
             axes.tick_params(axis="y", length=0)
             axes.grid(axis="x")
 
@@ -125,6 +127,11 @@ def genes_figure(genes: dict[str, list[Gene]]) -> Figure:
         height_in=0.3 + n_rows * (0.55 + 0.2 * n_bars),
         width_in=WIDTH_IN if n_columns > 1 else WIDTH_IN / 2,
     )
+
+
+def _short(label: str) -> str:
+    """Return a name that fits above its bars; the table below has the whole one."""
+    return label if len(label) <= _MOST_LETTERS else f"{label[: _MOST_LETTERS - 1]}…"
 
 
 def gene_table(genes: dict[str, list[Gene]]) -> Table:
