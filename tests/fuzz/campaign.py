@@ -46,72 +46,93 @@ class Campaign:
             self.failures.append(f"mutant {about['number']} of {about['file']}: {outcome}")
 
 
-def run_campaign(name: str, n_mutants: int, *, seed: int = 0) -> Campaign:
-    """Read mutants of one reader in a child, which is started again after a crash or a hang."""
+class Victim:
+    """The child that reads, started when it is first needed and again after a crash or a hang."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._complaints: TextIO | None = None
+        self._lines: queue.Queue[str] = queue.Queue()
+
+    def ask(self, **about: object) -> None:
+        """Let it read mutants."""
+        if self._process is None:
+            self._lines = queue.Queue()
+            self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115  (a pipe nobody reads would fill up)
+            self._process = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("victim.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+                text=True,
+            )
+            threading.Thread(
+                target=_read_lines, args=(self._process.stdout, self._lines), daemon=True
+            ).start()
+        self._process.stdin.write(json.dumps(about) + "\n")
+        self._process.stdin.flush()
+
+    def line(self, longest_s: float) -> str | None:
+        """Return the next line, an empty text at the end, None if nothing comes."""
+        try:
+            return self._lines.get(timeout=longest_s)
+        except queue.Empty:
+            return None
+
+    def end(self) -> tuple[int, str]:
+        """Kill it; return its exit status and the last 1,000 characters of what it complained of."""
+        if self._process is None:
+            return 0, ""
+        self._process.kill()
+        with self._process as ended, self._complaints as complaints:
+            ended.wait()
+            complaints.seek(0)
+            said = complaints.read()[-1000:]
+        status, self._process = ended.returncode, None
+        return status, said
+
+
+def run_campaign(victim: Victim, name: str, n_mutants: int, *, seed: int = 0) -> Campaign:
+    """Let the child read mutants of one reader."""
     campaign, reader, first = Campaign(), READERS[name], 0
     with tempfile.TemporaryDirectory() as made:
         reader.make(Path(made))
         sound = {path: path.read_bytes() for path in Path(made).rglob("*") if path.is_file()}
         while first < n_mutants and len(campaign.failures) < MOST_FAILURES:
-            first = _follow(campaign, name, Path(made), range(first, n_mutants), seed)
+            first = _follow(victim, campaign, name, Path(made), range(first, n_mutants), seed)
             for path, content in sound.items():
                 path.write_bytes(content)
     return campaign
 
 
-def _follow(campaign: Campaign, name: str, folder: Path, numbers: range, seed: int) -> int:
-    """Run one child over the numbers; return the first it did not come to."""
-    command = [sys.executable, str(Path(__file__).with_name("victim.py")), name, str(folder)]
-    given = [*command, str(numbers.start), str(numbers.stop), str(seed)]
-    with (
-        tempfile.TemporaryFile("w+") as complaints,  # a pipe nobody reads would fill up and stop the child
-        subprocess.Popen(given, stdout=subprocess.PIPE, stderr=complaints, text=True) as child,
-    ):
-        lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=_read_lines, args=(child.stdout, lines), daemon=True).start()
-        reached, about = numbers.start, None
-        while reached < numbers.stop:
-            began = time.monotonic()
-            line = _line(lines, HANG_S if about else START_S)
-            if not line:
-                child.kill()
-                child.wait()
-                complaint = _end_of(complaints)
-                if about is None:
-                    raise RuntimeError(f"{name}: the child did not begin: {complaint}")
-                how = "hang" if line is None else f"crash (exit {child.returncode}): {complaint[-300:]}"
-                campaign.outcomes[how.split(" ")[0]] += 1
-                campaign.failures.append(f"mutant {about['number']} of {about['file']}: {how}")
-                return about["number"] + 1
-            told = json.loads(line)
-            if "outcome" in told:
-                seconds = time.monotonic() - began
-                campaign.take(about, told, seconds, refuses_all=READERS[name].refuses_all)
-                reached = about["number"] + 1
-            else:
-                about = told
-        child.wait()
+def _follow(victim: Victim, campaign: Campaign, name: str, folder: Path, numbers: range, seed: int) -> int:
+    """Follow the child over the numbers; return the first it did not come to."""
+    victim.ask(reader=name, folder=str(folder), first=numbers.start, stop=numbers.stop, seed=seed)
+    reached, about = numbers.start, None
+    while reached < numbers.stop:
+        began = time.monotonic()
+        line = victim.line(HANG_S if about else START_S)
+        if not line:
+            status, complaint = victim.end()
+            if about is None:
+                raise RuntimeError(f"{name}: the child did not begin: {complaint}")
+            how = "hang" if line is None else f"crash (exit {status}): {complaint[-300:]}"
+            campaign.outcomes[how.split(" ")[0]] += 1
+            campaign.failures.append(f"mutant {about['number']} of {about['file']}: {how}")
+            return about["number"] + 1
+        told = json.loads(line)
+        if "outcome" in told:
+            campaign.take(about, told, time.monotonic() - began, refuses_all=READERS[name].refuses_all)
+            reached = about["number"] + 1
+        else:
+            about = told
     return reached
 
 
-def _end_of(complaints: TextIO) -> str:
-    """Return the last 1,000 characters of what a child complained of."""
-    complaints.seek(0)
-    return complaints.read()[-1000:]
-
-
-def _read_lines(stream, lines: queue.Queue) -> None:
+def _read_lines(stream: TextIO, lines: queue.Queue[str]) -> None:
     for line in stream:
         lines.put(line)
     lines.put("")
-
-
-def _line(lines: queue.Queue, longest_s: float) -> str | None:
-    """Return the next line, an empty text at the end, None if nothing comes."""
-    try:
-        return lines.get(timeout=longest_s)
-    except queue.Empty:
-        return None
 
 
 def say(text: str) -> None:
@@ -126,16 +147,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("readers", nargs="*", choices=[[], *READERS], default=[])
     asked = parser.parse_args()
-    n_failed = 0
+    n_failed, victim = 0, Victim()
     for name in asked.readers or READERS:
         began = time.monotonic()
-        campaign = run_campaign(name, asked.mutants, seed=asked.seed)
+        campaign = run_campaign(victim, name, asked.mutants, seed=asked.seed)
         counts = ", ".join(f"{count:,} {outcome}" for outcome, count in campaign.outcomes.most_common())
         took = f"{time.monotonic() - began:.0f} s, slowest {campaign.slowest_s:.2f} s"
         say(f"{name}: {counts} ({took})")
         for failure in campaign.failures:
             say(f"  FAILED {failure}")
         n_failed += len(campaign.failures)
+    victim.end()
     raise SystemExit(n_failed > 0)
 
 

@@ -2,9 +2,10 @@
 
 It is a process of its own with limited memory, because a library written in C may crash, hang or claim gigabytes. For
 every mutant one line comes before the reading (its number) and one after it (the outcome); what the parent misses tells
-what happened.
+what happened. Lines on standard input say what to read: one process serves all readers, since importing takes longest.
 """
 
+import gc
 import json
 import resource
 import sys
@@ -20,10 +21,11 @@ ROOM_BYTES = 2_000_000_000
 """Memory a reader may take for itself."""
 
 
-def limit_memory() -> None:
-    """Let this process grow by `ROOM_BYTES` from here on."""
+def limit_memory(room_bytes: int | None) -> None:
+    """Let this process grow by so much from here on; None: as it likes."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + ROOM_BYTES, resource.RLIM_INFINITY))
+    soft = resource.RLIM_INFINITY if room_bytes is None else used + room_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (soft, resource.RLIM_INFINITY))
 
 
 def outcome_of(read, folder: Path, name: str) -> str:
@@ -40,17 +42,25 @@ def outcome_of(read, folder: Path, name: str) -> str:
 
 
 def main() -> None:
-    name, folder, first, stop, seed = sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:6])
-    reader = READERS[name]
     warnings.simplefilter("ignore")
+    for line in sys.stdin:
+        asked = json.loads(line)
+        serve(asked["reader"], Path(asked["folder"]), range(asked["first"], asked["stop"]), asked["seed"])
+
+
+def serve(name: str, folder: Path, numbers: range, seed: int) -> None:
+    """Read the sound files of a reader, then its mutants, one after the other."""
+    reader = READERS[name]
+    limit_memory(None)
     paths = sorted(path for pattern in reader.damaged for path in folder.glob(pattern))
     sound = {path: path.read_bytes() for path in paths}
     for path in paths:
         name_of_file = str(path.relative_to(folder))
         if (outcome := outcome_of(reader.read, folder, name_of_file)) != "read":
             raise SystemExit(f"the sound file {name_of_file} cannot be read: {outcome}")
-    limit_memory()
-    for number in range(first, stop):
+    gc.freeze()  # what was imported stays: no need to look through it again and again
+    limit_memory(ROOM_BYTES)
+    for number in numbers:
         path = paths[number % len(paths)]
         name_of_file = str(path.relative_to(folder))
         content = mutant(sound[path], list(sound.values()), seed=seed, number=number, is_text=reader.is_text)
