@@ -68,8 +68,8 @@ def serve(name: str, folder: Path, numbers: range, seed: int) -> None:
         tell(number=number, file=name_of_file)
         outcome = outcome_of(reader.read, folder, name_of_file)
         is_changed = not says_the_same(path, content, sound[path])
+        path.write_bytes(sound[path])  # before the last line: then the parent removes the folder
         tell(outcome=outcome, is_changed=is_changed)
-        path.write_bytes(sound[path])
 
 
 def tell(**about: object) -> None:
