@@ -1,7 +1,7 @@
 """Claims held against the simulator: parts as dealt, genes it changed, signs it planted, sets, unknown diagnoses."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -92,21 +92,20 @@ def signs_claim(targets: Targets, planted: Sequence[str]) -> Claim:
         Columns that say what was planted (`has_cup_nucleus`).
     """
     wanted = {f"{name}=True": name.removeprefix("has_").replace("_", " ") for name in planted}
-    areas, certain = _areas(targets, "autoencoder", wanted)
-    found = [name for name, area in areas.items() if area >= LEAST_AUROC]
-    missing = [name for name in wanted.values() if name not in areas]
+    tested = _tested(targets, "autoencoder", wanted)
+    missing = [name for name in wanted.values() if name not in tested.areas]
+    certain = [name for name in tested.found if name in tested.certain]
     notes = [
-        "areas: " + ", ".join(f"{name} {area:.2f}" for name, area in areas.items()),
-        "few patients have each sign; interval above one half: "
-        + (", ".join(name for name in found if name in certain) or "none"),
+        "areas: " + ", ".join(f"{name} {area:.2f}" for name, area in tested.areas.items()),
+        f"few patients have each sign; interval above one half: {', '.join(certain) or 'none'}",
         f"too few cells to test: {', '.join(missing)}" if missing else "",
     ]
     return Claim(
         "concepts.signs",
         f"Most planted signs have a concept that finds them in held-out images (area of at least {LEAST_AUROC})",
-        f"{len(found)} of {len(areas)} found: {', '.join(found) or 'none'}",
+        f"{len(tested.found)} of {len(tested.areas)} found: {', '.join(tested.found) or 'none'}",
         f"{len(wanted)} signs were planted; a guess has an area of 0.5{_by_chance(targets, wanted)}",
-        len(found) > len(areas) / 2 if areas else None,
+        tested.holds,
         ("concepts/targets.json", "cohort/smears/images.csv"),
         "; ".join(filter(None, notes)),
     )
@@ -121,40 +120,62 @@ def written_claim(targets: Targets) -> Claim:
         Rows of `targets.json` of the Run of concepts.
     """
     wanted = {row["target"]: row["target"].replace("_", " ").replace("=", ": ") for row in targets}
-    areas, certain = _areas(targets, "autoencoder", wanted)
-    found = [name for name, area in areas.items() if area >= LEAST_AUROC]
-    missed = [f"{name} {area:.2f}" for name, area in areas.items() if area < LEAST_AUROC]
+    tested = _tested(targets, "autoencoder", wanted)
+    missed = [f"{name} {area:.2f}" for name, area in tested.areas.items() if name not in tested.found]
     return Claim(
         "concepts.written",
         f"Most of what experts wrote of a cell has a concept that finds it in held-out images (area of at least "
         f"{LEAST_AUROC})",
-        f"{len(found)} of {len(areas)} found, mean area {np.mean(list(areas.values()) or [np.nan]):.2f}",
+        f"{len(tested.found)} of {len(tested.areas)} found, mean area {tested.mean:.2f}",
         f"a guess has an area of 0.5{_by_chance(targets, wanted)}",
-        len(found) > len(areas) / 2 if areas else None,
+        tested.holds,
         ("concepts/targets.json",),
-        f"interval above one half: {len(certain)}; not found: {', '.join(missed) or 'none'}",
+        f"interval above one half: {len(tested.certain)}; not found: {', '.join(missed) or 'none'}",
     )
 
 
-def _areas(targets: Targets, subject: str, wanted: Mapping[str, str]) -> tuple[dict[str, float], list[str]]:
-    """Return the held-out area of each target that was tested, and the targets whose interval lies above one half."""
+class _Tested(NamedTuple):
+    """What latents find of some targets."""
+
+    areas: Mapping[str, float]
+    """Held-out area of each target that was tested."""
+    certain: Sequence[str]
+    """Targets whose interval lies above one half."""
+
+    @property
+    def found(self) -> list[str]:
+        """Targets that count as found."""
+        return [name for name, area in self.areas.items() if area >= LEAST_AUROC]
+
+    @property
+    def mean(self) -> float:
+        """Mean area; NaN where nothing was tested."""
+        return float(np.mean(list(self.areas.values()) or [np.nan]))
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether most were found; None where nothing was tested."""
+        return len(self.found) > len(self.areas) / 2 if self.areas else None
+
+
+def _tested(targets: Targets, subject: str, wanted: Mapping[str, str]) -> _Tested:
+    """Return what a subject (the autoencoder or a control) finds of the targets, which go by their names for people."""
     rows = {
         wanted[row["target"]]: row
         for row in targets
         if row["subject"] == subject and row["target"] in wanted and row["value"] is not None
     }
     certain = [name for name, row in rows.items() if (row["low"] or 0.0) > 0.5]
-    return {name: row["value"] for name, row in rows.items()}, certain
+    return _Tested({name: row["value"] for name, row in rows.items()}, certain)
 
 
 def _by_chance(targets: Targets, wanted: Mapping[str, str]) -> str:
     """Say how many a dictionary of random directions finds, of the same size and chosen from in the same way."""
-    areas = list(_areas(targets, "random dictionary", wanted)[0].values())
-    n_found = sum(area >= LEAST_AUROC for area in areas)
+    tested = _tested(targets, "random dictionary", wanted)
+    if not tested.areas:
+        return ""
     return (
-        f"; a random dictionary finds {n_found} of {len(areas)}, mean area {np.mean(areas):.2f}"
-        if areas
-        else ""
+        f"; a random dictionary finds {len(tested.found)} of {len(tested.areas)}, mean area {tested.mean:.2f}"
     )
 
 

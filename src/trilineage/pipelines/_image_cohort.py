@@ -70,11 +70,16 @@ def describe_images(table: ImageTable, cohort: Cohort) -> dict[str, Any]:
 
 def seen_before(table: ImageTable, splits: Sequence[Split], encoder: EncoderSettings) -> str:
     """Say how many held-out images the encoder has learned from; empty where it has from none, or nothing is known."""
-    is_test = np.any([split.parts == "test" for split in splits], axis=0)
-    n_seen = int(is_learned(encoder, table.content_numbers[is_test]).sum())
+    n_seen, n_test = count_seen(table, splits, encoder)
     if not n_seen:
         return ""
-    return f"the encoder has learned from {n_seen:,} of the {is_test.sum():,} held-out images: scores are too good"
+    return f"the encoder has learned from {n_seen:,} of the {n_test:,} held-out images: scores are too good"
+
+
+def count_seen(table: ImageTable, splits: Sequence[Split], encoder: EncoderSettings) -> tuple[int, int]:
+    """Return how many held-out images the encoder has learned from, and how many there are."""
+    is_test = np.any([split.parts == "test" for split in splits], axis=0)
+    return int(is_learned(encoder, table.content_numbers[is_test]).sum()), int(is_test.sum())
 
 
 def image_facts(table: ImageTable) -> dict[str, Any]:

@@ -26,10 +26,9 @@ from trilineage.models.backbones.backbone import Backbone
 from trilineage.models.backbones.build import build_backbone
 from trilineage.models.backbones.spec import BackboneSettings
 from trilineage.models.encoder import UNTRAINED_SEED, build_encoder
-from trilineage.models.encoder_origin import is_learned
 from trilineage.models.features import image_features
 from trilineage.models.streaming import images_per_batch
-from trilineage.pipelines._image_cohort import describe_images, image_facts, split_images
+from trilineage.pipelines._image_cohort import count_seen, describe_images, image_facts, split_images
 from trilineage.pipelines._images.probe_config import ProbeConfig
 from trilineage.pipelines._runs import begin_run
 from trilineage.training.place import Place
@@ -297,10 +296,9 @@ def _other_codes(
 
 def _seen(probing: Probing) -> dict[str, Any]:
     """Count the test images that the encoder has learned from; their scores would be too good."""
-    contents = probing.table.content_numbers[probing.split.positions("test")]
-    n_seen = int(is_learned(probing.config.encoder, contents).sum())
+    n_seen, n_test = count_seen(probing.table, (probing.split,), probing.config.encoder)
     if n_seen:
-        logger.warning("the encoder has learned from %d of the %d test images", n_seen, len(contents))
+        logger.warning("the encoder has learned from %d of the %d test images", n_seen, n_test)
     counts = {part: int((probing.split.parts == part).sum()) for part in ("train", "valid", "test")}
     return {"n_images": counts, "n_test_learned_from": n_seen}
 
