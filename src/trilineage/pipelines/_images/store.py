@@ -117,11 +117,8 @@ def write_results(
 
 def _write_learned(run: Run, material: Material, folds: Sequence[Fold], config: Config) -> None:
     """Write which images the network that is kept has learned from, those of its first weights among them."""
-    parts = [
-        "train",
-        "valid",
-        *(["test"] if len(folds) > 1 else []),
-    ]  # after several folds one learns from all
+    # After several folds the network that is kept has learned from everyone.
+    parts = ("train", "valid") if len(folds) == 1 else ("train", "valid", "test")
     is_own = np.isin(folds[0].split.parts, parts) & (not config.frozen)
     before = learned_contents(EncoderSettings(backbone=config.backbone))
     write_learned(run, material.table.content_numbers[is_own], before)
